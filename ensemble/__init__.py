@@ -1,0 +1,3 @@
+"""ensemble: soil organic carbon with an honest error bar."""
+
+__version__ = "0.1.0"

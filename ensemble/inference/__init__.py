@@ -1,0 +1,1 @@
+"""What is learned from an ensemble: calibration, diagnostics, variance decomposition."""

@@ -1,0 +1,1 @@
+"""Models as immutable records: look them up in :mod:`ensemble.models.registry`."""

@@ -1,0 +1,107 @@
+"""The contract of a model: one immutable record and one pure function for one member at one site.
+
+A model never sees a batch axis, a file, a random number or a unit conversion. Batching is added once, in
+:mod:`ensemble.propagate`; everything else that perturbs, calibrates or decomposes a model needs no more
+than this record. Formulas (saturation, weathering) and time-stepping models (RothC, the column) share it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.specs import InputSpec, OptionSpec, OutputSpec
+
+Arrays = Mapping[str, Any]
+Simulate = Callable[[Arrays], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """How a model steps through time.
+
+    Args:
+        step: name of one step of its driver series, ``"month"`` or ``"year"``.
+        lead: steps at the head of every series that come before the first output (RothC: the twelve
+            months of the equilibrium year, as in the official input file).
+        per_year: steps in a year; yearly records group this many steps.
+    """
+
+    step: str
+    lead: int = 0
+    per_year: int = 12
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What is fixed when a model is compiled.
+
+    Args:
+        options: value of every option that the model declares.
+        steps_per_record: steps grouped into one output record (1, or ``TimeAxis.per_year``).
+        outputs: names of the outputs that are wanted; a model may return more, they are dropped.
+    """
+
+    options: Mapping[str, Any]
+    steps_per_record: int = 1
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model. Plain data: the code behind ``build`` and ``coordinates`` is loaded late.
+
+    Args:
+        name: registry name.
+        title: one line for listings.
+        inputs: every parameter, site property, initial state and driver.
+        outputs: everything it can return.
+        options: static choices.
+        time: its time axis; ``None`` for a formula without one.
+        build: ``"package.module:function"`` or the function itself. Called with
+            :class:`BuildSettings`, returns ``simulate(inputs) -> outputs``: a pure JAX function from a
+            mapping of input name to array (scalars have shape ``()``, series ``(lead + n,)``) to a mapping
+            of output name to array (time series have shape ``(n / steps_per_record,)``).
+        coordinates: ``"package.module:function"`` or function from the options to the values of the
+            axes other than time, ``{"depth": ..., "depth_bounds": ...}``; ``None`` where there are none.
+        balance: name of the extra scalar that ``simulate`` returns with the largest imbalance of its
+            mass budget, relative to initial stock plus cumulative input; ``None`` for a formula.
+        cost: about how many floating-point operations one step (or one formula) takes.
+        source: papers.
+        derives: input name this model was made to provide to others (a model of an input).
+    """
+
+    name: str
+    title: str
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    build: str | Callable[[BuildSettings], Simulate]
+    options: tuple[OptionSpec, ...] = ()
+    time: TimeAxis | None = None
+    coordinates: str | Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    balance: str | None = None
+    cost: float = 100.0
+    source: str = ""
+    derives: str | None = None
+
+    def default_options(self) -> dict[str, Any]:
+        """Value of every option when a study is silent."""
+        return {option.name: option.default for option in self.options}
+
+    def simulator(self, settings: BuildSettings) -> Simulate:
+        """Load the model's code and build its pure function for one member at one site.
+
+        Raises:
+            ValueError: an option has a value that the model refuses; one sentence says what is allowed.
+        """
+        return resolve(self.build)(settings)
+
+
+def resolve(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The callable behind ``"package.module:function"``; a callable is returned as it is."""
+    if callable(target):
+        return target
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""Records of the built-in models: plain data, one module a family, no JAX."""
