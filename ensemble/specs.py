@@ -8,6 +8,7 @@ that listing the models is instant.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,8 @@ class InputSpec:
         plausible: range outside of which a value is possible but suspicious, and warned about.
         hint: said when a value is refused, for the usual unit mistake ("clay is in %, not a fraction").
         source: paper or code the default and support come from.
+        used_when: ``((option, (value, ...)), ...)``: the input is used, and without a default required,
+            only where every named option has one of these values; empty means always.
     """
 
     name: str
@@ -43,6 +46,11 @@ class InputSpec:
     plausible: tuple[float, float] | None = None
     hint: str = ""
     source: str = ""
+    used_when: tuple[tuple[str, tuple[object, ...]], ...] = ()
+
+    def used(self, options: Mapping[str, object]) -> bool:
+        """Whether the model reads this input under these options."""
+        return all(options.get(name) in values for name, values in self.used_when)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,24 @@
+"""How wrong input is said: one sentence with file, line, key, the value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """The user's input is wrong; nothing has been written. The command line exits with code 2.
+
+    Args:
+        message: key, value and what is allowed, in one sentence.
+        file: file the input came from.
+        line: its line there, counted from 1.
+    """
+
+    def __init__(self, message: str, file: Path | str | None = None, line: int | None = None) -> None:
+        self.message, self.file, self.line = message, file, line
+        where = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+        super().__init__(where + message)
+
+
+class SuspiciousInput(UserWarning):
+    """The input is possible but unusual; the run goes on."""

@@ -1,0 +1,291 @@
+"""The study: one frozen record for each key of a study file.
+
+These records say what is *written*; whether it fits the model (does this input exist, is this number
+possible) is checked when the study is bound to its model, in :mod:`ensemble.inputs.resolve`. The field
+descriptions are the only text of the study-file reference in the documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT = 1
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Monthly = Annotated[list[Number], Field(min_length=12, max_length=12)]
+
+
+class Record(BaseModel):
+    """Base of all study records: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class ScheduleRule(Record):
+    """Twelve monthly values for some years; a later rule replaces an earlier one."""
+
+    from_: int | None = Field(None, alias="from", description="first calendar year of the rule (default: the first)")
+    to: int | None = Field(None, description="last calendar year, inclusive (default: the last)")
+    years: list[int] | None = Field(None, description="single years, instead of from and to")
+    except_: list[int] = Field([], alias="except", description="years inside from-to that the rule leaves alone")
+    value: Number | None = Field(None, description="the same value in every month")
+    monthly: Monthly | None = Field(None, description="twelve values, January first")
+    months: dict[int, Number] | None = Field(None, description="values of the named months (1-12); the others are 0")
+    annual: Number | None = Field(None, description="yearly sum, spread over the months by `shares`")
+    shares: dict[int, Number] | None = Field(None, description="share of the yearly sum in each named month; sums to 1")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ScheduleRule:
+        given = [name for name in ("value", "monthly", "months", "annual") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of value, monthly, months, annual; found {given or 'none'}")
+        if (self.annual is None) != (self.shares is None):
+            raise ValueError("annual and shares go together")
+        if self.shares is not None and abs(sum(self.shares.values()) - 1.0) > 1e-6:
+            raise ValueError(f"shares sum to {sum(self.shares.values()):g}; they must sum to 1")
+        for month in (*(self.months or ()), *(self.shares or ())):
+            if not 1 <= month <= 12:
+                raise ValueError(f"month {month} is not allowed; allowed: 1 to 12")
+        return self
+
+
+class InputSource(Record):
+    """Where one input comes from; a bare number or list stands for `value`."""
+
+    value: Number | list[Number] | None = Field(None, description="a number, or one number per step of its axis")
+    column: str | None = Field(None, description="column of the site table, or of `file`")
+    file: str | None = Field(None, description="CSV with year and month columns (and site), holding this series")
+    monthly: Monthly | None = Field(None, description="twelve values repeated every year, January first")
+    schedule: list[ScheduleRule] | None = Field(None, description="rules by year, for management")
+    model: str | None = Field(None, description="model that derives this input from others, for every member")
+    equilibrium: Number | Monthly | None = Field(
+        None, description="values of the equilibrium year (one number or twelve), for series that do not come from a file"
+    )
+    units: str | None = Field(None, description="unit the numbers are written in (default: the model's)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        bare = isinstance(data, (int, float, list)) and not isinstance(data, bool)
+        return {"value": data} if bare else data
+
+    @model_validator(mode="after")
+    def _one_source(self) -> InputSource:
+        ways = ("value", "monthly", "schedule", "model", "file", "column")
+        given = [name for name in ways if getattr(self, name) is not None]
+        if given not in (["file", "column"], *([name] for name in ways)):
+            raise ValueError(f"give exactly one of {', '.join(ways)} (column may go with file); found {given or 'none'}")
+        return self
+
+
+class Forcing(Record):
+    """A table of monthly driver series."""
+
+    file: str = Field(description="CSV with columns year, month and one per driver (and site, for several sites)")
+    columns: dict[str, str] = Field({}, description="column name of an input, where it differs from the input's name")
+    units: dict[str, str] = Field({}, description="unit of an input's column, where it differs from the model's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return {"file": data} if isinstance(data, str) else data
+
+
+class Period(Record):
+    """First and last calendar year of the run, both inclusive."""
+
+    start: int = Field(description="first year; it begins in January")
+    end: int = Field(description="last year; it ends in December")
+
+    @model_validator(mode="after")
+    def _order(self) -> Period:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} comes before start {self.start}")
+        return self
+
+
+class Inputs(Record):
+    """Every input by name, and two keys of their own: a table of driver series, and the period."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, InputSource]
+    forcing: Forcing | None = Field(None, description="table of driver series; its rows set the time axis")
+    period: Period | None = Field(None, description="calendar years of the run, where there is no forcing table")
+
+    def sources(self) -> dict[str, InputSource]:
+        """The inputs that are given one by one."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Uncertain(Record):
+    """One source of uncertainty. Its key is its name, and the input it acts on unless `input` says another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    input: str | None = Field(None, description="input it acts on, or options.NAME for a structural choice")
+    as_: Literal["value", "offset", "factor"] = Field(
+        "value", alias="as", description="the draw replaces the input, is added to it, or multiplies it"
+    )
+    per: Literal["member", "site"] = Field(
+        "member", description="one draw for all sites of a member, or an independent draw at each site"
+    )
+    distribution: str | None = Field(None, description="family; see docs/uncertainty.md for the list")
+    mean: Number | str | None = Field(None, description="mean of the final distribution (a column of the site table: its name)")
+    sd: Number | str | None = Field(None, description="standard deviation of the final distribution")
+    cv: Number | str | None = Field(None, description="coefficient of variation, sd / mean")
+    median: Number | str | None = Field(None, description="median of the final distribution")
+    mode: Number | str | None = Field(None, description="most likely value (triangular, pert)")
+    minimum: Number | str | None = Field(None, description="smallest value (triangular, pert, uniform, beta)")
+    maximum: Number | str | None = Field(None, description="largest value (triangular, pert, uniform, beta)")
+    quantiles: dict[Number, Number | str] | None = Field(None, description="value at each probability, {0.05: 10, 0.95: 30}")
+    lower: Number | None = Field(None, description="truncate below; the distribution is renormalised, never clipped")
+    upper: Number | None = Field(None, description="truncate above")
+    alpha: Number | None = Field(None, description="first shape of a beta distribution")
+    beta: Number | None = Field(None, description="second shape of a beta distribution")
+    shape: Number | None = Field(None, description="shape of a gamma or PERT distribution")
+    scale: Number | None = Field(None, description="scale of a gamma distribution")
+    values: list[Number | str | bool] | None = Field(None, description="values of a discrete distribution")
+    probabilities: list[Number] | None = Field(None, description="probability of each value (default: equal)")
+    file: str | None = Field(None, description="CSV of an empirical distribution, or of the weather history")
+    column: str | None = Field(None, description="column of `file` for an empirical distribution")
+    autocorrelation: Number | None = Field(
+        None, description="the draw is new in every step, with this correlation between neighbours (AR(1) noise)"
+    )
+    weather: Literal["years", "realization"] | None = Field(
+        None, description="resample whole years of `file`, or pick one realization of it, for all its columns together"
+    )
+    block: int = Field(1, ge=1, description="consecutive years kept together when weather years are resampled")
+    units: str | None = Field(None, description="unit of the numbers given here (default: the model's)")
+
+    @model_validator(mode="after")
+    def _kind(self) -> Uncertain:
+        if (self.weather is None) == (self.distribution is None):
+            raise ValueError("give either distribution or weather")
+        if self.weather is not None and self.file is None:
+            raise ValueError("weather needs a file of past or projected years")
+        if self.autocorrelation is not None and not -1.0 < self.autocorrelation < 1.0:
+            raise ValueError(f"autocorrelation {self.autocorrelation:g} is not allowed; allowed: between -1 and 1")
+        return self
+
+
+class Correlation(Record):
+    """Correlation of two uncertain inputs, by a Gaussian copula."""
+
+    between: Annotated[list[str], Field(min_length=2, max_length=2)] = Field(description="names under `uncertain`")
+    value: Annotated[float, Field(ge=-1, le=1)] = Field(description="correlation coefficient")
+    kind: Literal["rank", "pearson"] = Field("rank", description="Spearman's rank or Pearson's linear correlation")
+
+
+class Scenario(Record):
+    """One arm of the study; arms share every draw, so their differences are paired."""
+
+    title: str | None = Field(None, description="name in figures")
+    inputs: dict[str, InputSource] = Field({}, description="inputs that differ from the study's")
+    forcing: Forcing | None = Field(None, description="driver table of this scenario, over the same months")
+
+
+class ErrorModel(Record):
+    """Standard deviation of a measurement."""
+
+    relative: Annotated[float, Field(gt=0, le=2)] | None = Field(None, description="as a fraction of the true value")
+    absolute: Annotated[float, Field(gt=0)] | None = Field(None, description="in the unit of the output")
+
+    @model_validator(mode="after")
+    def _some(self) -> ErrorModel:
+        if self.relative is None and self.absolute is None:
+            raise ValueError("give relative, absolute or both (their variances add)")
+        return self
+
+
+class Observations(Record):
+    """Measurements to compare with: one row each, columns scenario, site, time, variable, value, error."""
+
+    file: str = Field(description="CSV; time is a year or a date; scenario and site where there are several")
+    variable: str | None = Field(None, description="output that was measured, where the table has no such column")
+    error: ErrorModel | None = Field(None, description="measurement error, where the table has no error column")
+    units: str | None = Field(None, description="unit of value and error (default: the model's)")
+
+
+class Design(Record):
+    """How members are drawn."""
+
+    type: Literal["sobol", "latin_hypercube", "monte_carlo", "factorial", "sweep", "half_range"] = Field(
+        "sobol", description="scrambled Sobol points in 16 scrambles, or another design"
+    )
+    members: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        1024, description="members wanted; rounded up to what the design needs (sobol: 16 x 2^k)"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="the study's seed")
+    levels: dict[str, list[Number | str | bool]] | None = Field(None, description="levels of each input (factorial, sweep)")
+    errors: dict[str, Number] | None = Field(None, description="one error of each input (half_range)")
+
+    @model_validator(mode="after")
+    def _needs(self) -> Design:
+        needs = {"factorial": "levels", "sweep": "levels", "half_range": "errors"}.get(self.type)
+        for name in ("levels", "errors"):
+            if (getattr(self, name) is not None) != (name == needs):
+                raise ValueError(f"a {self.type} design {'needs' if name == needs else 'does not take'} {name}")
+        return self
+
+
+class Outputs(Record):
+    """What is kept of the model's answer."""
+
+    variables: list[str] | None = Field(None, description="outputs to store (default: all of the model's)")
+    frequency: Literal["monthly", "yearly"] | None = Field(None, description="one record a month or a year (default: yearly)")
+    quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.05, 0.25, 0.5, 0.75, 0.95], min_length=1, description="quantiles over members"
+    )
+    above: dict[str, list[Number]] = Field({}, description="probability that an output exceeds each of these values")
+
+
+class Tile(Record):
+    """Shape of the unit of work; chosen by the tool where it is not given."""
+
+    members: Annotated[int, Field(ge=16)] | None = Field(None, description="members in a tile, a multiple of 16")
+    sites: Annotated[int, Field(ge=1)] | None = Field(None, description="sites in a tile")
+
+
+class StoreOptions(Record):
+    """What is written, and in which pieces."""
+
+    members: Literal["auto", "keep", "drop"] = Field(
+        "auto", description="keep every member, or only statistics (auto: keep up to 2 GB)"
+    )
+    tile: Tile = Field(Tile(), description="shape of the unit of work")
+
+
+class Execution(Record):
+    """How the run is carried out; never changes a number."""
+
+    max_failed: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="share of failed members that stops the run")
+    devices: Annotated[int, Field(ge=1)] | None = Field(None, description="devices to use (default: all of this machine)")
+
+
+class ReportOptions(Record):
+    """What the report shows first."""
+
+    output: str | None = Field(None, description="main output (default: the first of outputs.variables)")
+    sites: list[str] | None = Field(None, description="sites shown in full (default: the first four)")
+
+
+class StudyRecord(Record):
+    """A whole study file."""
+
+    format: Literal[1] = Field(FORMAT, description="version of the study-file format")
+    title: str = Field("", description="one line for the report")
+    model: str = Field(description="name from `ensemble models`, or FILE.py:NAME for a model of your own")
+    options: dict[str, Any] = Field({}, description="the model's static choices")
+    precision: Literal["float32", "float64"] = Field("float32", description="arithmetic of the run")
+    sites: str | None = Field(None, description="CSV with one row a site: column site, and columns that inputs name")
+    inputs: Inputs = Field(Inputs(), description="value of each input, and where the driver series come from")
+    uncertain: dict[str, Uncertain] = Field({}, description="what is not known exactly")
+    correlation: list[Correlation] = Field([], description="correlations between entries of `uncertain`")
+    scenarios: dict[str, Scenario] = Field({}, description="arms of the study, by name")
+    observations: Observations | None = Field(None, description="measurements to compare with")
+    design: Design = Field(Design(), description="how members are drawn")
+    outputs: Outputs = Field(Outputs(), description="what is kept")
+    store: StoreOptions = Field(StoreOptions(), description="what is written")
+    execution: Execution = Field(Execution(), description="how it is carried out")
+    report: ReportOptions = Field(ReportOptions(), description="what the report shows")
