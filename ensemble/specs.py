@@ -93,3 +93,19 @@ class OptionSpec:
     choices: tuple[object, ...] = ()
     long_name: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """How a model steps through time.
+
+    Args:
+        step: name of one step of its driver series, ``"month"`` or ``"year"``.
+        lead: steps at the head of every series that come before the first output (RothC: the twelve
+            months of the equilibrium year, as in the official input file).
+        per_year: steps in a year; yearly records group this many steps.
+    """
+
+    step: str
+    lead: int = 0
+    per_year: int = 12

@@ -12,26 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.specs import InputSpec, OptionSpec, OutputSpec
+from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
+
+__all__ = ["BuildSettings", "Model", "Simulate", "TimeAxis", "resolve"]
 
 Arrays = Mapping[str, Any]
 Simulate = Callable[[Arrays], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class TimeAxis:
-    """How a model steps through time.
-
-    Args:
-        step: name of one step of its driver series, ``"month"`` or ``"year"``.
-        lead: steps at the head of every series that come before the first output (RothC: the twelve
-            months of the equilibrium year, as in the official input file).
-        per_year: steps in a year; yearly records group this many steps.
-    """
-
-    step: str
-    lead: int = 0
-    per_year: int = 12
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""Measurements to compare with, as one checked table."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ensemble.config import StudyFile, SuspiciousInput
+from ensemble.inputs.calendar import Calendar
+from ensemble.inputs.tables import Table, read_table
+from ensemble.specs import OutputSpec
+from ensemble.units import conversion
+
+
+def read_observations(
+    study: StudyFile,
+    outputs: Mapping[str, OutputSpec],
+    scenarios: Sequence[str],
+    sites: Sequence[str],
+    calendar: Calendar | None,
+    steps_per_record: int,
+) -> pd.DataFrame:
+    """Measurements of a study, one row each.
+
+    Returns:
+        Columns scenario, site, time (decimal year), record (index of the output record), variable, value
+        and error (standard deviation), both in the output's unit. Empty where the study has none.
+
+    Raises:
+        InputError: an unknown variable, scenario or site, a time outside the run, a missing or
+            non-positive error, or the same measurement twice.
+    """
+    columns = ["scenario", "site", "time", "record", "variable", "value", "error"]
+    settings = study.record.observations
+    if settings is None:
+        return pd.DataFrame(columns=columns)
+    file = study.path(settings.file)
+    table = read_table(file, study.error(("observations", "file"), f"the file {file} does not exist"))
+    names = _column(table, "variable", settings.variable, outputs, study, "output")
+    arms = _column(table, "scenario", scenarios[0] if len(scenarios) == 1 else None, scenarios, study, "scenario")
+    places = _column(table, "site", sites[0] if len(sites) == 1 else None, sites, study, "site")
+    factors = np.array([_factor(study, settings.units, outputs[name]) for name in names])
+    values = table.numbers("value") * factors
+    errors = _errors(study, table, values, factors)
+    times = _times(table)
+    records = [_record(table, row, time, calendar, steps_per_record) for row, time in enumerate(times)]
+    frame = pd.DataFrame(
+        {"scenario": arms, "site": places, "time": times, "record": records, "variable": names, "value": values, "error": errors}
+    )
+    _refuse_repeats(table, frame)
+    return frame[columns]
+
+
+def _column(
+    table: Table, name: str, fixed: str | None, allowed: Sequence[str] | Mapping[str, object], study: StudyFile, what: str
+) -> list[str]:
+    if name not in table.columns and fixed is not None:
+        if fixed not in allowed:
+            raise study.error(("observations", name), f"there is no {what} '{fixed}'; allowed: {', '.join(allowed)}")
+        return [fixed] * len(table)
+    cells = table.text(name)
+    for row, cell in enumerate(cells):
+        if cell not in allowed:
+            raise table.error(row, name, f"there is no {what} '{cell}'; allowed: {', '.join(allowed)}")
+    return cells
+
+
+def _factor(study: StudyFile, written: str | None, spec: OutputSpec) -> float:
+    try:
+        return conversion(written or spec.units, spec.units)[0]
+    except ValueError as error:
+        raise study.error(("observations", "units"), str(error)) from None
+
+
+def _errors(study: StudyFile, table: Table, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    model = study.record.observations and study.record.observations.error
+    if "error" in table.columns:
+        errors = table.numbers("error", blank=0.0 if model else None) * factors
+    elif model is not None:
+        errors = np.zeros(len(table))
+    else:
+        raise study.error(("observations",), "measurement errors are missing: give error, or a column error in the table")
+    if model is not None:
+        typical = np.hypot((model.relative or 0.0) * np.abs(values), model.absolute or 0.0)
+        errors = np.where(errors > 0, errors, typical)
+    for row in np.flatnonzero(errors <= 0)[:1]:
+        raise table.error(int(row), "error", f"{errors[row]:g} is not allowed; a standard deviation above 0 is needed")
+    for row in np.flatnonzero(errors > np.abs(values))[:1]:
+        text = f"the error {errors[row]:g} is larger than the value {values[row]:g}"
+        warnings.warn(SuspiciousInput(str(table.error(int(row), "error", text))), stacklevel=2)
+    return errors
+
+
+def _times(table: Table) -> np.ndarray:
+    """Decimal years; a bare year means its end, a date means its month."""
+    times = np.empty(len(table))
+    for row, cell in enumerate(table.text("time")):
+        try:
+            if "-" in cell[1:]:
+                date = np.datetime64(cell, "M")
+                times[row] = 1970 + (int(date.astype(int)) + 1) / 12
+            else:
+                times[row] = float(cell) + (1.0 if float(cell) == int(float(cell)) else 0.0)
+        except ValueError:
+            raise table.error(row, "time", f"'{cell}' is not a year (1998), a decimal year or a date (1998-10-01)") from None
+    return times
+
+
+def _record(table: Table, row: int, time: float, calendar: Calendar | None, steps_per_record: int) -> int:
+    """Index of the output record whose end lies nearest to a time inside the run."""
+    if calendar is None:
+        return 0
+    ends = calendar.record_years(steps_per_record)
+    start = calendar.first / calendar.axis.per_year
+    if not start <= time <= ends[-1] + 1e-9:
+        raise table.error(row, "time", f"{table.text('time')[row]} lies outside the run, {start:g} to {ends[-1]:g}")
+    return int(np.argmin(np.abs(ends - time)))
+
+
+def _refuse_repeats(table: Table, frame: pd.DataFrame) -> None:
+    keys = ["scenario", "site", "time", "variable", "value"]
+    repeated = frame.duplicated(keys).to_numpy()
+    if repeated.any():
+        row = int(np.argmax(repeated))
+        first = int(np.flatnonzero((frame[keys] == frame.loc[row, keys]).all(axis=1))[0])
+        raise table.error(row, "value", f"the row repeats line {table.lines[first]}; each measurement is given once")

@@ -1,0 +1,244 @@
+"""Bind a study to its model: which inputs exist, what their values are, what the time axis is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.config import InputError, StudyFile
+from ensemble.config.schema import Forcing, InputSource
+from ensemble.inputs.calendar import Calendar
+from ensemble.inputs.sources import ForcingTable, SiteTable, SourceReader, read_forcing, read_sites
+from ensemble.models.base import Model, resolve
+from ensemble.models.registry import load_model
+from ensemble.specs import InputSpec
+
+SINGLE_SCENARIO = "study"
+
+
+@dataclass(frozen=True)
+class BoundModel:
+    """A model, the models that derive its inputs, and the options they are built with.
+
+    Args:
+        model: the main model.
+        derivations: ``(input name, model that derives it)`` in the order of evaluation.
+        options: value of every option of the main model.
+        specs: every input the chain reads, by name; derived inputs are not among them.
+        derived_specs: specs of the derived inputs.
+        coordinates: values of the axes other than time.
+    """
+
+    model: Model
+    derivations: tuple[tuple[str, Model], ...]
+    options: Mapping[str, Any]
+    specs: Mapping[str, InputSpec]
+    derived_specs: Mapping[str, InputSpec]
+    coordinates: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class BaseInputs:
+    """Central values of every input.
+
+    Args:
+        values: by input name, shape (1 or scenarios, 1 or sites, *dims), float64, internal units.
+        calendar: time axis; ``None`` for a formula.
+        scenarios: scenario names; one name where the study has none.
+        sites: the sites.
+        files: every file that was read, for checksums.
+    """
+
+    values: Mapping[str, np.ndarray]
+    calendar: Calendar | None
+    scenarios: tuple[str, ...]
+    sites: SiteTable
+    files: tuple[Path, ...]
+
+
+def bind_model(study: StudyFile) -> BoundModel:
+    """Find the study's model, check its options, and chain the models of its inputs.
+
+    Raises:
+        InputError: unknown model, option, option value or deriving model.
+    """
+    record = study.record
+    try:
+        model = load_model(record.model, study.folder)
+    except ValueError as error:
+        raise study.error(("model",), str(error)) from None
+    options = _options(study, model)
+    chain = _derivations(study, model, options)
+    specs = {spec.name: spec for spec in model.inputs if spec.used(options)}
+    for _, deriving in chain:
+        for spec in deriving.inputs:
+            specs.setdefault(spec.name, spec)
+    derived = {name: specs.pop(name) for name, _ in chain}
+    coordinates = resolve(model.coordinates)(options) if model.coordinates is not None else {}
+    for _, deriving in chain:
+        extra = resolve(deriving.coordinates)(deriving.default_options()) if deriving.coordinates is not None else {}
+        coordinates = {**extra, **coordinates}
+    return BoundModel(model, chain, options, specs, derived, coordinates)
+
+
+def _options(study: StudyFile, model: Model) -> dict[str, Any]:
+    known = {option.name: option for option in model.options}
+    for name, value in study.record.options.items():
+        if name not in known:
+            raise study.error(("options", name), f"{model.name} has no such option; {_did_you_mean(name, known)}")
+        choices = known[name].choices
+        if choices and value not in choices:
+            shown = ", ".join(str(choice) for choice in choices)
+            raise study.error(("options", name), f"'{value}' is not allowed; allowed: {shown}")
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in study.record.options.items()}
+    return {**model.default_options(), **given}
+
+
+def _derivations(study: StudyFile, model: Model, options: Mapping[str, Any]) -> tuple[tuple[str, Model], ...]:
+    """Deriving models in the order in which they can be evaluated (what feeds another comes first)."""
+    wanted = {name: s.model for name, s in study.record.inputs.sources().items() if s.model is not None}
+    chain: list[tuple[str, Model]] = []
+
+    def add(name: str, reference: str, above: tuple[str, ...]) -> None:
+        key = ("inputs", name, "model")
+        if name in above:
+            raise study.error(key, f"{' -> '.join((*above, name))} derive each other in a circle")
+        if name in (known for known, _ in chain):
+            return
+        try:
+            deriving = load_model(reference, study.folder)
+        except ValueError as error:
+            raise study.error(key, str(error)) from None
+        if name not in {output.name for output in deriving.outputs}:
+            outputs = ", ".join(output.name for output in deriving.outputs)
+            raise study.error(key, f"{reference} does not give {name}; it gives {outputs}")
+        for spec in deriving.inputs:
+            if spec.name in wanted:
+                add(spec.name, wanted[spec.name], (*above, name))
+        chain.append((name, deriving))
+
+    for spec in model.inputs:
+        if spec.name in wanted and spec.used(options):
+            add(spec.name, wanted[spec.name], ())
+    return tuple(chain)
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(known)}"
+
+
+def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
+    """Read the central value of every input.
+
+    Raises:
+        InputError: an input is unknown, missing, or impossible; names file, line, key and what is allowed.
+    """
+    sites = read_sites(study)
+    _refuse_unknown(study, bound)
+    forcing, calendar = _time_axis(study, bound, sites)
+    sizes = {name: len(values) for name, values in bound.coordinates.items() if not name.endswith("_bounds")}
+    reader = SourceReader(study, sites, calendar, sizes)
+    scenarios = tuple(study.record.scenarios) or (SINGLE_SCENARIO,)
+    tables = _scenario_forcing(study, bound, sites, forcing, calendar)
+    values = {}
+    for spec in bound.specs.values():
+        arms = [_one_input(study, reader, spec, scenario, tables) for scenario in scenarios]
+        same = all(arm is arms[0] or np.array_equal(arm, arms[0]) for arm in arms)
+        stacked = arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
+        values[spec.name] = np.stack(stacked)
+    return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
+
+
+def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:
+    every = {spec.name: spec for spec in bound.model.inputs} | dict(bound.specs) | dict(bound.derived_specs)
+    places = [("inputs", study.record.inputs.sources())]
+    places += [(f"scenarios.{name}.inputs", arm.inputs) for name, arm in study.record.scenarios.items()]
+    for place, sources in places:
+        for name, source in sources.items():
+            key = (*place.split("."), name)
+            if name not in every:
+                raise study.error(key, f"{bound.model.name} has no such input; {_did_you_mean(name, every)}")
+            if source.model is not None and place != "inputs":
+                raise study.error(key, "a model of an input is given once, under inputs, for all scenarios")
+            if name in bound.derived_specs and source.model is None:
+                raise study.error(key, f"{name} is derived by a model; scenarios may change what that model reads")
+
+
+def _time_axis(study: StudyFile, bound: BoundModel, sites: SiteTable) -> tuple[ForcingTable | None, Calendar | None]:
+    given, axis = study.record.inputs, bound.model.time
+    if axis is None:
+        for name in ("forcing", "period"):
+            if getattr(given, name) is not None:
+                raise study.error(("inputs", name), f"{bound.model.name} is a formula without a time axis")
+        return None, None
+    if (given.forcing is None) == (given.period is None):
+        raise study.error(("inputs",), "give either forcing (a table of driver series) or period (start and end year)")
+    if given.forcing is not None:
+        forcing = read_forcing(study, ("inputs", "forcing"), given.forcing.file, axis, sites)
+        return forcing, forcing.calendar
+    assert given.period is not None
+    years = given.period.end - given.period.start + 1
+    return None, Calendar(axis, given.period.start * axis.per_year, years * axis.per_year)
+
+
+Tables = dict[str, tuple[ForcingTable, Forcing, tuple[str | int, ...]]]
+
+
+def _scenario_forcing(
+    study: StudyFile, bound: BoundModel, sites: SiteTable, forcing: ForcingTable | None, calendar: Calendar | None
+) -> Tables:
+    """Forcing table of each scenario, with its settings and key."""
+    tables: Tables = {}
+    if forcing is not None and study.record.inputs.forcing is not None:
+        for name in (*study.record.scenarios, SINGLE_SCENARIO):
+            tables[name] = (forcing, study.record.inputs.forcing, ("inputs", "forcing"))
+    for name, scenario in study.record.scenarios.items():
+        if scenario.forcing is None:
+            continue
+        key = ("scenarios", name, "forcing")
+        if bound.model.time is None:
+            raise study.error(key, f"{bound.model.name} is a formula without a time axis")
+        table = read_forcing(study, key, scenario.forcing.file, bound.model.time, sites)
+        if table.calendar != calendar:
+            raise study.error(key, "the table does not cover the same months as the study")
+        tables[name] = (table, scenario.forcing, key)
+    return tables
+
+
+def _one_input(study: StudyFile, reader: SourceReader, spec: InputSpec, scenario: str, tables: Tables) -> np.ndarray:
+    """Central value of one input in one scenario: the scenario's own, else the study's, the table's, the default."""
+    arm = study.record.scenarios.get(scenario)
+    if arm is not None and spec.name in arm.inputs:
+        return reader.read(spec, arm.inputs[spec.name], ("scenarios", scenario, "inputs", spec.name))
+    sources: Mapping[str, InputSource] = study.record.inputs.sources()
+    if spec.name in sources:
+        return reader.read(spec, sources[spec.name], ("inputs", spec.name))
+    if "time" in spec.dims and scenario in tables:
+        table, settings, key = tables[scenario]
+        if settings.columns.get(spec.name, spec.name) in table.table.columns or spec.default is None:
+            return reader.from_forcing(spec, table, settings, key)
+    if spec.default is None:
+        raise study.error(("inputs", spec.name), f"this input is required ({spec.long_name}, {spec.units})")
+    return reader.default(spec)
+
+
+def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
+    record = study.record
+    written = [record.sites, record.inputs.forcing and record.inputs.forcing.file]
+    written += [source.file for source in record.inputs.sources().values()]
+    for scenario in record.scenarios.values():
+        written += [scenario.forcing and scenario.forcing.file, *(source.file for source in scenario.inputs.values())]
+    written += [entry.file for entry in record.uncertain.values()]
+    written += [record.observations and record.observations.file]
+    if ".py:" in record.model:
+        written.append(record.model.rpartition(":")[0])
+    return tuple(sorted({study.path(file) for file in written if file}))
+
+
+__all__ = ["BaseInputs", "BoundModel", "InputError", "bind_model", "read_inputs"]
