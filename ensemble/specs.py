@@ -63,6 +63,8 @@ class OutputSpec:
         support: physical range; a member that leaves it by more than rounding has failed.
         standard_name: CF standard name, where one exists.
         cell_methods: CF cell methods of axes other than time (time's follow from ``kind``).
+        given_when: ``((option, (value, ...)), ...)``: the output exists only where every named option has
+            one of these values; empty means always.
     """
 
     name: str
@@ -74,6 +76,11 @@ class OutputSpec:
     standard_name: str | None = None
     cell_methods: str | None = None
     source: str = ""
+    given_when: tuple[tuple[str, tuple[object, ...]], ...] = ()
+
+    def given(self, options: Mapping[str, object]) -> bool:
+        """Whether the model returns this output under these options."""
+        return all(options.get(name) in values for name, values in self.given_when)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def read_document(file: Path) -> Document:
         problem = " ".join(str(part) for part in (error.context, error.problem) if part)
         raise InputError(f"not valid YAML: {problem}", file, _mark_line(error)) from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not valid YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}", file) from None
+        raise InputError(
+            f"not valid YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}", file
+        ) from None
     if not isinstance(tree, Mapping):
         raise InputError("the file must hold keys and values (title: ..., model: ...)", file)
     lines: dict[KeyPath, int] = {}

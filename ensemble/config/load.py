@@ -82,7 +82,7 @@ def validate(document: Document) -> StudyRecord:
     try:
         return StudyRecord.model_validate(document.data)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda e: (document.line(_key_path(document.data, e["loc"])) or 10**9))
+        first = min(error.errors(), key=lambda e: document.line(_key_path(document.data, e["loc"])) or 10**9)
         path = _key_path(document.data, first["loc"])
         raise document.error(path, _sentence(first, path)) from None
 
@@ -144,9 +144,9 @@ def _key_path(data: Any, loc: Sequence[str | int]) -> list[str | int]:
     """The part of a pydantic location that exists in the document (or would, for a missing key)."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
-        if isinstance(data, Mapping) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
             data = data[part]
         elif isinstance(data, Mapping) and position == len(loc) - 1:
             pass

@@ -1,7 +1,7 @@
 """The study: one frozen record for each key of a study file.
 
 These records say what is *written*; whether it fits the model (does this input exist, is this number
-possible) is checked when the study is bound to its model, in :mod:`ensemble.inputs.resolve`. The field
+possible) is checked when the study is bound to its model, in :mod:`ensemble.plan.bind`. The field
 descriptions are the only text of the study-file reference in the documentation.
 """
 
@@ -60,7 +60,8 @@ class InputSource(Record):
     schedule: list[ScheduleRule] | None = Field(None, description="rules by year, for management")
     model: str | None = Field(None, description="model that derives this input from others, for every member")
     equilibrium: Number | Monthly | None = Field(
-        None, description="values of the equilibrium year (one number or twelve), for series that do not come from a file"
+        None,
+        description="values of the equilibrium year (one number or twelve), for series that do not come from a file",
     )
     units: str | None = Field(None, description="unit the numbers are written in (default: the model's)")
 
@@ -75,7 +76,9 @@ class InputSource(Record):
         ways = ("value", "monthly", "schedule", "model", "file", "column")
         given = [name for name in ways if getattr(self, name) is not None]
         if given not in (["file", "column"], *([name] for name in ways)):
-            raise ValueError(f"give exactly one of {', '.join(ways)} (column may go with file); found {given or 'none'}")
+            raise ValueError(
+                f"give exactly one of {', '.join(ways)} (column may go with file); found {given or 'none'}"
+            )
         return self
 
 
@@ -131,14 +134,18 @@ class Uncertain(Record):
         "member", description="one draw for all sites of a member, or an independent draw at each site"
     )
     distribution: str | None = Field(None, description="family; see docs/uncertainty.md for the list")
-    mean: Number | str | None = Field(None, description="mean of the final distribution (a column of the site table: its name)")
+    mean: Number | str | None = Field(
+        None, description="mean of the final distribution (a column of the site table: its name)"
+    )
     sd: Number | str | None = Field(None, description="standard deviation of the final distribution")
     cv: Number | str | None = Field(None, description="coefficient of variation, sd / mean")
     median: Number | str | None = Field(None, description="median of the final distribution")
     mode: Number | str | None = Field(None, description="most likely value (triangular, pert)")
     minimum: Number | str | None = Field(None, description="smallest value (triangular, pert, uniform, beta)")
     maximum: Number | str | None = Field(None, description="largest value (triangular, pert, uniform, beta)")
-    quantiles: dict[Number, Number | str] | None = Field(None, description="value at each probability, {0.05: 10, 0.95: 30}")
+    quantiles: dict[Number, Number | str] | None = Field(
+        None, description="value at each probability, {0.05: 10, 0.95: 30}"
+    )
     lower: Number | None = Field(None, description="truncate below; the distribution is renormalised, never clipped")
     upper: Number | None = Field(None, description="truncate above")
     alpha: Number | None = Field(None, description="first shape of a beta distribution")
@@ -147,6 +154,9 @@ class Uncertain(Record):
     scale: Number | None = Field(None, description="scale of a gamma distribution")
     values: list[Number | str | bool] | None = Field(None, description="values of a discrete distribution")
     probabilities: list[Number] | None = Field(None, description="probability of each value (default: equal)")
+    method: Literal["interpolate", "resample"] | None = Field(
+        None, description="empirical: interpolate, or resample the values"
+    )
     file: str | None = Field(None, description="CSV of an empirical distribution, or of the weather history")
     column: str | None = Field(None, description="column of `file` for an empirical distribution")
     autocorrelation: Number | None = Field(
@@ -217,7 +227,9 @@ class Design(Record):
         1024, description="members wanted; rounded up to what the design needs (sobol: 16 x 2^k)"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="the study's seed")
-    levels: dict[str, list[Number | str | bool]] | None = Field(None, description="levels of each input (factorial, sweep)")
+    levels: dict[str, list[Number | str | bool]] | None = Field(
+        None, description="levels of each input (factorial, sweep)"
+    )
     errors: dict[str, Number] | None = Field(None, description="one error of each input (half_range)")
 
     @model_validator(mode="after")
@@ -233,7 +245,9 @@ class Outputs(Record):
     """What is kept of the model's answer."""
 
     variables: list[str] | None = Field(None, description="outputs to store (default: all of the model's)")
-    frequency: Literal["monthly", "yearly"] | None = Field(None, description="one record a month or a year (default: yearly)")
+    frequency: Literal["monthly", "yearly"] | None = Field(
+        None, description="one record a month or a year (default: yearly)"
+    )
     quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         [0.05, 0.25, 0.5, 0.75, 0.95], min_length=1, description="quantiles over members"
     )
@@ -259,8 +273,12 @@ class StoreOptions(Record):
 class Execution(Record):
     """How the run is carried out; never changes a number."""
 
-    max_failed: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="share of failed members that stops the run")
-    devices: Annotated[int, Field(ge=1)] | None = Field(None, description="devices to use (default: all of this machine)")
+    max_failed: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01, description="share of failed members that stops the run"
+    )
+    devices: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="devices to use (default: all of this machine)"
+    )
 
 
 class ReportOptions(Record):

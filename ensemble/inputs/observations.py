@@ -48,14 +48,27 @@ def read_observations(
     times = _times(table)
     records = [_record(table, row, time, calendar, steps_per_record) for row, time in enumerate(times)]
     frame = pd.DataFrame(
-        {"scenario": arms, "site": places, "time": times, "record": records, "variable": names, "value": values, "error": errors}
+        {
+            "scenario": arms,
+            "site": places,
+            "time": times,
+            "record": records,
+            "variable": names,
+            "value": values,
+            "error": errors,
+        }
     )
     _refuse_repeats(table, frame)
     return frame[columns]
 
 
 def _column(
-    table: Table, name: str, fixed: str | None, allowed: Sequence[str] | Mapping[str, object], study: StudyFile, what: str
+    table: Table,
+    name: str,
+    fixed: str | None,
+    allowed: Sequence[str] | Mapping[str, object],
+    study: StudyFile,
+    what: str,
 ) -> list[str]:
     if name not in table.columns and fixed is not None:
         if fixed not in allowed:
@@ -82,7 +95,9 @@ def _errors(study: StudyFile, table: Table, values: np.ndarray, factors: np.ndar
     elif model is not None:
         errors = np.zeros(len(table))
     else:
-        raise study.error(("observations",), "measurement errors are missing: give error, or a column error in the table")
+        raise study.error(
+            ("observations",), "measurement errors are missing: give error, or a column error in the table"
+        )
     if model is not None:
         typical = np.hypot((model.relative or 0.0) * np.abs(values), model.absolute or 0.0)
         errors = np.where(errors > 0, errors, typical)
@@ -105,7 +120,9 @@ def _times(table: Table) -> np.ndarray:
             else:
                 times[row] = float(cell) + (1.0 if float(cell) == int(float(cell)) else 0.0)
         except ValueError:
-            raise table.error(row, "time", f"'{cell}' is not a year (1998), a decimal year or a date (1998-10-01)") from None
+            raise table.error(
+                row, "time", f"'{cell}' is not a year (1998), a decimal year or a date (1998-10-01)"
+            ) from None
     return times
 
 

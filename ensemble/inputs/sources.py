@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +12,6 @@ from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.schedule import scheduled
 from ensemble.inputs.tables import Table, read_table
-
 from ensemble.specs import InputSpec, TimeAxis
 from ensemble.units import conversion
 
@@ -48,7 +45,9 @@ def read_sites(study: StudyFile) -> SiteTable:
     first: dict[str, int] = {}
     for row, name in enumerate(names):
         if name in first:
-            raise table.error(row, "site", f"'{name}' is already in line {table.lines[first[name]]}; each site needs one row")
+            raise table.error(
+                row, "site", f"'{name}' is already in line {table.lines[first[name]]}; each site needs one row"
+            )
         first[name] = row
     return SiteTable(tuple(names), table)
 
@@ -110,7 +109,9 @@ def _rows_by_site(table: Table, sites: SiteTable) -> list[np.ndarray]:
 def _calendar(table: Table, rows: np.ndarray, stamps: np.ndarray, axis: TimeAxis) -> Calendar:
     lead, unit = axis.lead, axis.step
     if len(rows) <= lead:
-        raise InputError(f"{len(rows)} rows are too few: the first {lead} are the equilibrium year, the run follows", table.file)
+        raise InputError(
+            f"{len(rows)} rows are too few: the first {lead} are the equilibrium year, the run follows", table.file
+        )
     expected = stamps[0] + np.arange(lead)
     if lead and (wrong := stamps[:lead] != expected).any():
         row = int(rows[int(np.argmax(wrong))])
@@ -121,8 +122,16 @@ def _calendar(table: Table, rows: np.ndarray, stamps: np.ndarray, axis: TimeAxis
     step = np.diff(run)
     if (step != 1).any():
         at = int(np.argmax(step != 1))
-        what = "repeats the one before" if step[at] == 0 else "comes before the previous one" if step[at] < 0 else "follows a gap"
-        raise table.error(int(rows[lead + at + 1]), unit, f"this {unit} {what}; every {unit} must be there once, in order")
+        what = (
+            "repeats the one before"
+            if step[at] == 0
+            else "comes before the previous one"
+            if step[at] < 0
+            else "follows a gap"
+        )
+        raise table.error(
+            int(rows[lead + at + 1]), unit, f"this {unit} {what}; every {unit} must be there once, in order"
+        )
     return Calendar(axis, int(run[0]), len(run))
 
 
@@ -187,7 +196,9 @@ class SourceReader:
         check_values(spec, values, lambda row, text: table.error(row, column, text))
         return np.broadcast_to(values.reshape(-1, *([1] * len(spec.dims))), (len(values), *self._dims(spec))).copy()
 
-    def _series_file(self, spec: InputSpec, source: InputSource, key: KeyPath, factor: float, offset: float) -> np.ndarray:
+    def _series_file(
+        self, spec: InputSpec, source: InputSource, key: KeyPath, factor: float, offset: float
+    ) -> np.ndarray:
         if spec.dims != ("time",) or self.calendar is None:
             raise self.study.error((*key, "file"), f"{spec.name} is not a series; give value or column")
         assert source.file is not None
@@ -234,5 +245,3 @@ class SourceReader:
             axes = " x ".join(f"{size} ({dim})" for size, dim in zip(wanted, spec.dims, strict=True)) or "one number"
             raise self.study.error(key, f"{values.size} numbers are given; needed: {axes}")
         return np.broadcast_to(values, wanted).copy()
-
-

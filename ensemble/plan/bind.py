@@ -16,7 +16,7 @@ from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.sources import ForcingTable, SiteTable, SourceReader, read_forcing, read_sites
 from ensemble.models.base import Model, resolve
 from ensemble.models.registry import load_model
-from ensemble.specs import InputSpec
+from ensemble.specs import InputSpec, OutputSpec
 
 SINGLE_SCENARIO = "study"
 
@@ -40,6 +40,11 @@ class BoundModel:
     specs: Mapping[str, InputSpec]
     derived_specs: Mapping[str, InputSpec]
     coordinates: Mapping[str, np.ndarray]
+
+    @property
+    def default_outputs(self) -> tuple[OutputSpec, ...]:
+        """Outputs that the model gives under these options."""
+        return tuple(spec for spec in self.model.outputs if spec.given(self.options))
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def _options(study: StudyFile, model: Model) -> dict[str, Any]:
     known = {option.name: option for option in model.options}
     for name, value in study.record.options.items():
         if name not in known:
-            raise study.error(("options", name), f"{model.name} has no such option; {_did_you_mean(name, known)}")
+            raise study.error(("options", name), f"{model.name} has no such option; {did_you_mean(name, known)}")
         choices = known[name].choices
         if choices and value not in choices:
             shown = ", ".join(str(choice) for choice in choices)
@@ -128,7 +133,8 @@ def _derivations(study: StudyFile, model: Model, options: Mapping[str, Any]) -> 
     return tuple(chain)
 
 
-def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
+def did_you_mean(name: str, known: Mapping[str, Any]) -> str:
+    """What is allowed instead of an unknown name, the closest first."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(known)}"
 
@@ -150,7 +156,9 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
     for spec in bound.specs.values():
         arms = [_one_input(study, reader, spec, scenario, tables) for scenario in scenarios]
         same = all(arm is arms[0] or np.array_equal(arm, arms[0]) for arm in arms)
-        stacked = arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
+        stacked = (
+            arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
+        )
         values[spec.name] = np.stack(stacked)
     return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
 
@@ -163,7 +171,7 @@ def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:
         for name, source in sources.items():
             key = (*place.split("."), name)
             if name not in every:
-                raise study.error(key, f"{bound.model.name} has no such input; {_did_you_mean(name, every)}")
+                raise study.error(key, f"{bound.model.name} has no such input; {did_you_mean(name, every)}")
             if source.model is not None and place != "inputs":
                 raise study.error(key, "a model of an input is given once, under inputs, for all scenarios")
             if name in bound.derived_specs and source.model is None:

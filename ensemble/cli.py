@@ -1,0 +1,206 @@
+"""The command line. Heavy imports happen inside the commands, so that help and listings are instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ensemble import __version__
+
+OK, WRONG_INPUT, STOPPED, NOT_CONVERGED, DAMAGED = 0, 2, 3, 4, 5
+
+app = typer.Typer(
+    name="ensemble",
+    help="Soil organic carbon with an honest error bar: one study file in, an ensemble with its uncertainty out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Study = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
+StorePath = Annotated[Path, typer.Argument(help="store (a .zarr folder)", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="store to write (default: results/STUDY.zarr)")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the study; repeatable")]
+Seed = Annotated[int | None, typer.Option("--seed", help="replaces design.seed")]
+Members = Annotated[int | None, typer.Option("--members", help="replaces design.members")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+class _Verbosity:
+    quiet = False
+    verbose = False
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print only errors and results")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="print more; show where a bug happened")] = False,
+) -> None:
+    if version:
+        typer.echo(f"ensemble {__version__}")
+        raise typer.Exit
+    _Verbosity.quiet, _Verbosity.verbose = quiet, verbose
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    from ensemble.config import SuspiciousInput
+
+    if issubclass(category, SuspiciousInput) or _Verbosity.verbose:
+        typer.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Turn what can go wrong into one sentence and an exit code; a bug of ours keeps its traceback."""
+    from ensemble.config import InputError
+    from ensemble.errors import Damaged, Stopped, StoreRefused
+
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        yield
+    except (InputError, StoreRefused) as error:
+        _fail(str(error), WRONG_INPUT)
+    except Stopped as error:
+        _fail(str(error), STOPPED)
+    except Damaged as error:
+        _fail(str(error), DAMAGED)
+
+
+def _say(text: str) -> None:
+    if not _Verbosity.quiet:
+        typer.echo(text)
+
+
+def _default_store(study: Path, out: Path | None) -> Path:
+    return out if out is not None else Path("results") / f"{study.stem}.zarr"
+
+
+@app.command()
+def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
+    """Run a study: validate, plan, compute what is missing, statistics, report. Run again to resume."""
+    with _guarded():
+        from ensemble.pipeline import load_plan, run_plan
+
+        plan = load_plan(study, set_ or (), seed, members)
+        for note in plan.notes:
+            _say(note)
+        store = _default_store(study, out)
+        result = run_plan(plan, store, quiet=_Verbosity.quiet, stop_on_signals=True)
+        for line in result.summary_lines():
+            _say(line)
+
+
+@app.command()
+def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
+    """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
+    with _guarded():
+        from ensemble.pipeline import describe_plan, load_plan
+
+        plan = load_plan(study, set_ or (), seed, members)
+        for line in describe_plan(plan, _default_store(study, out)):
+            typer.echo(line)
+
+
+@app.command()
+def status(store: StorePath, as_json: AsJson = False) -> None:
+    """How far a run is, and which members failed; from files alone."""
+    with _guarded():
+        from ensemble.store import store_status
+
+        found = store_status(store)
+        typer.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(found.lines()))
+
+
+@app.command()
+def verify(store: StorePath) -> None:
+    """Recompute every digest, name what is damaged and strike it, so that `ensemble run` repairs it."""
+    with _guarded():
+        from ensemble.store import verify_store
+
+        damages = verify_store(store)
+        for damage in damages:
+            typer.echo(str(damage))
+        if damages:
+            _fail(f"{len(damages)} damaged; run the study again on this store to repair it", DAMAGED)
+        _say("no damage found")
+
+
+@app.command()
+def report(store: StorePath) -> None:
+    """Write the report of a finished store again."""
+    with _guarded():
+        from ensemble.pipeline import report_store
+
+        typer.echo(str(report_store(store)))
+
+
+@app.command()
+def export(
+    store: StorePath,
+    form: Annotated[str, typer.Option("--as", help="csv or netcdf")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write to (default: beside the store)")] = None,
+) -> None:
+    """Write members and statistics of a store in a hand-over format."""
+    with _guarded():
+        from ensemble.pipeline import export_store
+
+        for file in export_store(store, form, out):
+            typer.echo(str(file))
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(help="one model in full")] = None, as_json: AsJson = False) -> None:
+    """List the models, or one with its inputs, units, defaults, supports, outputs and sources."""
+    with _guarded():
+        from ensemble.listing import list_models, show_model
+
+        typer.echo(list_models(as_json) if name is None else show_model(name, as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from ensemble.config import StudyRecord
+
+    typer.echo(json.dumps(StudyRecord.model_json_schema(by_alias=True), indent=1))
+
+
+@app.command()
+def new(
+    model: Annotated[str, typer.Argument(help="a model from `ensemble models`")],
+    out: Annotated[Path | None, typer.Option("--out", help="file to write (default: MODEL.yaml)")] = None,
+) -> None:
+    """Write a commented study to start from; it validates as it stands."""
+    with _guarded():
+        from ensemble.listing import write_new_study
+
+        typer.echo(str(write_new_study(model, out or Path(f"{model}.yaml"))))
+
+
+def main() -> None:
+    """Entry point of the command `ensemble`."""
+    try:
+        app()
+    except Exception:
+        if _Verbosity.verbose:
+            raise
+        import traceback
+
+        text = traceback.format_exc()
+        typer.echo(f"{text}\nThis is a bug in ensemble; please report it with the lines above.", err=True)
+        sys.exit(1)

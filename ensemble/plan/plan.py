@@ -1,0 +1,319 @@
+"""One immutable plan: study, model, inputs, uncertainty, design and tiles, bound and checked.
+
+Validating, running and submitting a study all start from the same plan; whatever is wrong with a study has
+been said by the time a plan exists.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ensemble.config import StudyFile
+from ensemble.design import Design, make_design, site_uniforms
+from ensemble.inputs.observations import read_observations
+from ensemble.plan.bind import BaseInputs, BoundModel, bind_model, did_you_mean, read_inputs
+from ensemble.plan.tiling import Tile, Tiling, choose_tiling
+from ensemble.plan.uncertainty import Uncertainty, read_uncertainty
+from ensemble.specs import OutputSpec
+
+# Largest imbalance of a closed budget, relative to initial stock plus cumulative input: in float64 for the
+# whole run, in float32 for each year of it.
+BUDGET_FLOAT64 = 1e-12
+BUDGET_FLOAT32_PER_YEAR = 1e-5
+# Members are kept by default up to this many bytes.
+KEEP_BYTES = 2 * 10**9
+MEASUREMENT_STREAM = "measurement"
+
+
+@dataclass(frozen=True)
+class MeasurementError:
+    """Standard deviation of one measurement: ``hypot(relative * value, absolute)``."""
+
+    relative: float
+    absolute: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run is, before anything is computed.
+
+    Args:
+        study: the study and its file.
+        bound: model, derivations, options and specs.
+        base: central inputs and the time axis.
+        uncertainty: what differs between members.
+        design: which member draws what.
+        outputs: outputs that are kept, in order.
+        steps_per_record: model steps in an output record.
+        observations: measurements, see :func:`~ensemble.inputs.observations.read_observations`.
+        tiling: shape of the tiles.
+    """
+
+    study: StudyFile
+    bound: BoundModel
+    base: BaseInputs
+    uncertainty: Uncertainty
+    design: Design
+    outputs: tuple[OutputSpec, ...]
+    steps_per_record: int
+    observations: pd.DataFrame
+    tiling: Tiling
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return self.study.record.design.seed
+
+    @property
+    def float64(self) -> bool:
+        """Whether the run is in double precision."""
+        return self.study.record.precision == "float64"
+
+    @property
+    def members(self) -> int:
+        """Number of members, after the design rounded it."""
+        return self.design.members
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Names of the sites."""
+        return self.base.sites.names
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names of the scenarios."""
+        return self.base.scenarios
+
+    @cached_property
+    def years(self) -> float:
+        """Length of the run in years; 1 for a formula."""
+        calendar = self.base.calendar
+        return 1.0 if calendar is None else calendar.steps / calendar.axis.per_year
+
+    @property
+    def budget_tolerance(self) -> float:
+        """Largest relative imbalance of a budget that counts as closed."""
+        return BUDGET_FLOAT64 if self.float64 else BUDGET_FLOAT32_PER_YEAR * max(1.0, self.years)
+
+    @cached_property
+    def measurement_errors(self) -> dict[str, MeasurementError]:
+        """Error of a future measurement of each observed output, for predictive bands."""
+        settings = self.study.record.observations
+        errors = {}
+        for name, rows in self.observations.groupby("variable"):
+            if settings is not None and settings.error is not None:
+                errors[str(name)] = MeasurementError(settings.error.relative or 0.0, settings.error.absolute or 0.0)
+            else:
+                typical = float(np.median(rows["error"] / rows["value"].abs()))
+                errors[str(name)] = MeasurementError(typical, 0.0)
+        return errors
+
+    @cached_property
+    def stored_outputs(self) -> tuple[OutputSpec, ...]:
+        """The outputs, then each observed output as it would be measured."""
+        by_name = {spec.name: spec for spec in self.outputs}
+        measured = [
+            replace(
+                by_name[name],
+                name=measured_name(name),
+                long_name=f"{by_name[name].long_name}, as it would be measured",
+                support=(-math.inf, math.inf),
+                standard_name=None,
+            )
+            for name in self.measurement_errors
+        ]
+        return (*self.outputs, *measured)
+
+    @property
+    def keyed_streams(self) -> tuple[str, ...]:
+        """Streams that are drawn inside the compiled program, from a key per draw index."""
+        drawn = (*self.uncertainty.noises, *self.uncertainty.weather)
+        return (*(entry.label for entry in drawn), *((MEASUREMENT_STREAM,) if self.measurement_errors else ()))
+
+    @cached_property
+    def option_choices(self) -> list[dict[str, Any]]:
+        """Every combination of the uncertain options, in the order of their code."""
+        entries = self.uncertainty.options
+        return [
+            dict(zip((entry.option for entry in entries), values, strict=True))
+            for values in itertools.product(*(entry.values for entry in entries))
+        ]
+
+    def option_code(self, codes: Mapping[str, Any]) -> Any:
+        """Number of a combination in :attr:`option_choices` from the code of each uncertain option."""
+        number: Any = 0
+        for entry in self.uncertainty.options:
+            number = number * len(entry.values) + codes[entry.label]
+        return number
+
+    def draws(self, members: np.ndarray, sites: np.ndarray) -> dict[str, np.ndarray]:
+        """What these members draw at these sites.
+
+        Args:
+            members: member indices, shape (m,).
+            sites: site indices, shape (s,).
+
+        Returns:
+            By stream, float64 in internal units, shape (m, 1) where all sites share it, else (m, s).
+        """
+        drawn = dict(self._shared_draws(members, sites))
+        per_site = self.uncertainty.scalars_per("site")
+        if per_site:
+            uniforms = np.stack(
+                [
+                    site_uniforms(self.seed, scalar.label, self.design.draw_index(scalar.label, members), sites)
+                    for scalar in per_site
+                ],
+                axis=-1,
+            )
+            dependent = self._dependent("site", uniforms.reshape(-1, len(per_site))).reshape(uniforms.shape)
+            for column, scalar in enumerate(per_site):
+                drawn[scalar.label] = _at_sites(scalar.values, dependent[..., column], scalar, sites)
+        return {label: drawn[label] for label in self.drawn_streams}
+
+    @property
+    def drawn_streams(self) -> tuple[str, ...]:
+        """Streams that are numbers of a member, in the order of the study."""
+        return tuple(entry.label for entry in (*self.uncertainty.scalars, *self.uncertainty.options))
+
+    def _shared_draws(self, members: np.ndarray, sites: np.ndarray) -> dict[str, np.ndarray]:
+        shared = self.uncertainty.scalars_per("member")
+        options = self.uncertainty.options
+        labels = [entry.label for entry in (*shared, *options)]
+        if not labels:
+            return {}
+        uniforms = self.design.uniforms(labels, members)
+        uniforms[:, : len(shared)] = self._dependent("member", uniforms[:, : len(shared)])
+        drawn = {
+            scalar.label: _at_sites(scalar.values, uniforms[:, [column]], scalar, sites)
+            for column, scalar in enumerate(shared)
+        }
+        for column, option in enumerate(options, start=len(shared)):
+            drawn[option.label] = np.asarray(option.distribution.ppf(uniforms[:, [column]]), dtype=np.float64)
+        return drawn
+
+    def _dependent(self, per: str, uniforms: np.ndarray) -> np.ndarray:
+        copula = (self.uncertainty.copulas or {}).get(per)
+        return uniforms if copula is None else copula.apply(uniforms)
+
+    def tile(self, index: int) -> Tile:
+        """The tile of a number."""
+        return self.tiling.tile(index)
+
+    @cached_property
+    def record_count(self) -> int:
+        """Output records in time; 1 for a formula."""
+        return 1 if self.base.calendar is None else self.base.calendar.steps // self.steps_per_record
+
+    def times(self) -> np.ndarray | None:
+        """Time coordinate of the outputs: end of each record; ``None`` for a formula."""
+        return None if self.base.calendar is None else self.base.calendar.record_times(self.steps_per_record)
+
+    def output_shape(self, spec: OutputSpec) -> tuple[int, ...]:
+        """Shape of an output's own axes."""
+        sizes = {name: len(values) for name, values in self.bound.coordinates.items()}
+        return tuple(self.record_count if dim == "time" else sizes[dim] for dim in spec.dims)
+
+    @property
+    def pair_bytes(self) -> int:
+        """Bytes of output of one member at one site, all scenarios."""
+        numbers = sum(math.prod(self.output_shape(spec)) for spec in self.stored_outputs)
+        return numbers * len(self.scenarios) * (8 if self.float64 else 4)
+
+    @property
+    def keep_members(self) -> bool:
+        """Whether every member is written."""
+        choice = self.study.record.store.members
+        small = self.pair_bytes * self.members * len(self.sites) <= KEEP_BYTES
+        return choice == "keep" or (choice == "auto" and small)
+
+
+def measured_name(output: str) -> str:
+    """Name of an output with a measurement error on top."""
+    return f"{output}_with_measurement_error"
+
+
+def _at_sites(values: Any, uniforms: np.ndarray, scalar: Any, sites: np.ndarray) -> np.ndarray:
+    """Draws at some sites, where a distribution may hold one number a site of the study."""
+    if np.ndim(scalar.distribution.mean) == 0:
+        return values(uniforms)
+    return scalar.distribution.at(sites).ppf(uniforms) * scalar.factor + scalar.offset
+
+
+def make_plan(study: StudyFile) -> Plan:
+    """Bind and check a study.
+
+    Raises:
+        InputError: anything is wrong with it; one sentence names file, line, key and what is allowed.
+    """
+    bound = bind_model(study)
+    base = read_inputs(study, bound)
+    uncertainty = read_uncertainty(study, bound, base)
+    outputs, steps = _outputs(study, bound), _steps_per_record(study, bound, base)
+    by_name = {spec.name: spec for spec in bound.model.outputs}
+    observations = read_observations(study, by_name, base.scenarios, base.sites.names, base.calendar, steps)
+    for name in observations["variable"].unique():
+        if name not in {spec.name for spec in outputs}:
+            outputs = (*outputs, by_name[name])
+    design = _design(study, bound, uncertainty)
+    plan = Plan(
+        study, bound, base, uncertainty, design, outputs, steps, observations, Tiling(design.members, 1, 1, 1)
+    )
+    return replace(plan, tiling=_tiling(plan))
+
+
+def _tiling(plan: Plan) -> Tiling:
+    calendar, asked = plan.base.calendar, plan.study.record.store.tile
+    steps = 1 if calendar is None else calendar.length
+    operations = plan.bound.model.cost * steps * len(plan.scenarios) * max(1, len(plan.option_choices))
+    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, asked.members, asked.sites)
+
+
+def _outputs(study: StudyFile, bound: BoundModel) -> tuple[OutputSpec, ...]:
+    available = {spec.name: spec for spec in bound.model.outputs}
+    wanted = study.record.outputs.variables
+    for index, name in enumerate(wanted or ()):
+        if name not in available:
+            text = f"{bound.model.name} has no output '{name}'; {did_you_mean(name, available)}"
+            raise study.error(("outputs", "variables", index), text)
+    chosen = tuple(available[name] for name in dict.fromkeys(wanted)) if wanted else bound.default_outputs
+    for name in study.record.outputs.above:
+        if name not in {spec.name for spec in chosen}:
+            text = f"there is no output '{name}' in this study; {did_you_mean(name, {s.name: s for s in chosen})}"
+            raise study.error(("outputs", "above", name), text)
+    return chosen
+
+
+def _steps_per_record(study: StudyFile, bound: BoundModel, base: BaseInputs) -> int:
+    asked, axis, calendar = study.record.outputs.frequency, bound.model.time, base.calendar
+    key = ("outputs", "frequency")
+    if axis is None or calendar is None:
+        if asked is not None:
+            raise study.error(key, f"{bound.model.name} is a formula without a time axis")
+        return 1
+    if axis.step == "year":
+        if asked == "monthly":
+            raise study.error(key, f"{bound.model.name} steps through years; allowed: yearly")
+        return 1
+    whole = calendar.steps % axis.per_year == 0
+    if asked == "yearly" and not whole:
+        raise study.error(key, f"the run has {calendar.steps} months, not whole years; allowed: monthly")
+    return axis.per_year if asked != "monthly" and whole else 1
+
+
+def _design(study: StudyFile, bound: BoundModel, uncertainty: Uncertainty) -> Design:
+    settings = study.record.design
+    try:
+        return make_design(settings.type, settings.members, settings.seed, uncertainty.streams)
+    except ValueError as error:
+        raise study.error(("design",), str(error)) from None
+
+

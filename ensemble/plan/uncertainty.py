@@ -1,0 +1,292 @@
+"""What `uncertain` and `correlation` say, bound to the model: scalars, noise series, weather, options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from ensemble.inputs.copula import GaussianCopula, build_copula
+from ensemble.inputs.distributions import Distribution, make_distribution
+
+from ensemble.config import StudyFile
+from ensemble.config.schema import Uncertain
+from ensemble.inputs.tables import read_table
+from ensemble.plan.bind import BaseInputs, BoundModel, did_you_mean
+from ensemble.plan.weather import WeatherHistory, read_weather
+from ensemble.specs import InputSpec
+from ensemble.units import conversion
+
+How = Literal["value", "offset", "factor"]
+STATEMENT = (
+    "mean", "sd", "cv", "median", "mode", "minimum", "maximum", "quantiles", "lower", "upper",
+    "alpha", "beta", "shape", "scale", "values", "probabilities", "method",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScalarDraw:
+    """One number a member (or a member and site) draws.
+
+    Args:
+        label: its name under `uncertain`; also the name of its stream.
+        input: input it acts on.
+        how: it replaces the input, is added to it, or multiplies it.
+        per: ``member`` or ``site``.
+        distribution: of the number as written in the study.
+        factor, offset: take the written number to the internal unit.
+    """
+
+    label: str
+    input: str
+    how: How
+    per: Literal["member", "site"]
+    distribution: Distribution
+    factor: float = 1.0
+    offset: float = 0.0
+
+    def values(self, uniforms: np.ndarray) -> np.ndarray:
+        """Draws in internal units for uniforms of shape (members, 1 or sites)."""
+        return np.asarray(self.distribution.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
+
+    def central(self) -> np.ndarray:
+        """Mean in internal units, shape () or (sites,)."""
+        return np.asarray(self.distribution.mean, dtype=np.float64) * self.factor + self.offset
+
+    def sd(self) -> np.ndarray:
+        """Standard deviation in internal units, shape () or (sites,)."""
+        return np.asarray(self.distribution.sd, dtype=np.float64) * self.factor
+
+
+@dataclass(frozen=True)
+class NoiseSeries:
+    """AR(1) noise on a driver series, drawn anew in every step inside the compiled program.
+
+    Args:
+        label, input, per: as in :class:`ScalarDraw`.
+        how: ``offset`` (normal, mean 0) or ``factor`` (lognormal, median 1).
+        sd: standard deviation of the offset (internal units), or coefficient of variation of the factor.
+        autocorrelation: correlation of neighbouring steps.
+    """
+
+    label: str
+    input: str
+    how: Literal["offset", "factor"]
+    per: Literal["member", "site"]
+    sd: float
+    autocorrelation: float
+
+
+@dataclass(frozen=True)
+class OptionDraw:
+    """A structural choice: which value of a model option a member uses."""
+
+    label: str
+    option: str
+    distribution: Distribution
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Everything that differs between members.
+
+    Args:
+        scalars, noises, weather, options: the sources, in the order of the study.
+        copulas: dependence of the scalars by ``per``; ``None`` where they are independent.
+        notes: sentences for the user (what truncation changed, what is independent).
+    """
+
+    scalars: tuple[ScalarDraw, ...] = ()
+    noises: tuple[NoiseSeries, ...] = ()
+    weather: tuple[WeatherHistory, ...] = ()
+    options: tuple[OptionDraw, ...] = ()
+    copulas: Mapping[str, GaussianCopula] | None = None
+    notes: tuple[str, ...] = ()
+
+    def scalars_per(self, per: str) -> tuple[ScalarDraw, ...]:
+        """The scalars drawn per member, or per member and site."""
+        return tuple(scalar for scalar in self.scalars if scalar.per == per)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of all streams."""
+        return tuple(entry.label for entry in (*self.scalars, *self.options, *self.noises, *self.weather))
+
+
+def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> Uncertainty:
+    """Bind every entry of `uncertain`.
+
+    Raises:
+        InputError: an entry names nothing, contradicts another, or describes an impossible distribution.
+    """
+    found: dict[str, list[Any]] = {"scalars": [], "noises": [], "weather": [], "options": []}
+    for label, entry in study.record.uncertain.items():
+        if entry.weather is not None:
+            found["weather"].append(read_weather(study, bound, base, label, entry))
+        elif (entry.input or label).startswith("options."):
+            found["options"].append(_option(study, bound, label, entry))
+        elif entry.autocorrelation is not None:
+            found["noises"].append(_noise(study, bound, label, entry))
+        else:
+            found["scalars"].append(_scalar(study, bound, base, label, entry))
+    _refuse_twice_by_value(study, found["scalars"])
+    scalars = tuple(found["scalars"])
+    notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution.note]
+    return Uncertainty(
+        scalars,
+        tuple(found["noises"]),
+        tuple(found["weather"]),
+        tuple(found["options"]),
+        _copulas(study, scalars),
+        tuple(notes),
+    )
+
+
+def _target(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -> InputSpec:
+    name = entry.input or label
+    specs = {**bound.specs, **bound.derived_specs}
+    if name not in specs:
+        raise study.error(("uncertain", label), f"there is no input '{name}'; {did_you_mean(name, specs)}")
+    if name in bound.derived_specs and entry.as_ == "value":
+        raise study.error(("uncertain", label), f"{name} is derived by a model; use as: factor or offset")
+    return specs[name]
+
+
+def _scalar(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, entry: Uncertain) -> ScalarDraw:
+    spec = _target(study, bound, label, entry)
+    factor, offset = _units(study, spec, label, entry)
+    low, high = _support(spec, entry.as_, base.values.get(spec.name))
+    limits = ((low - offset) / factor, (high - offset) / factor)
+    distribution = _distribution(study, base, label, entry, limits)
+    return ScalarDraw(label, spec.name, entry.as_, entry.per, distribution, factor, offset)
+
+
+def _units(study: StudyFile, spec: InputSpec, label: str, entry: Uncertain) -> tuple[float, float]:
+    if entry.as_ == "factor":
+        if entry.units not in (None, "1"):
+            raise study.error(("uncertain", label, "units"), "a factor has no unit")
+        return 1.0, 0.0
+    try:
+        factor, offset = conversion(entry.units or spec.units, spec.units)
+    except ValueError as error:
+        raise study.error(("uncertain", label, "units"), str(error)) from None
+    return factor, offset if entry.as_ == "value" else 0.0
+
+
+def _support(spec: InputSpec, how: How, values: np.ndarray | None) -> tuple[float, float]:
+    """Range of the draw that keeps the input inside its physical support."""
+    low, high = spec.support
+    if how == "value":
+        return low, high
+    if values is None:
+        return (0.0, np.inf) if how == "factor" and low >= 0 else (-np.inf, np.inf)
+    if how == "offset":
+        return low - float(values.min()), high - float(values.max())
+    bounds = [(low / v, high / v) if v > 0 else (high / v, low / v) for v in np.unique(values[values != 0])]
+    lowest = max((b[0] for b in bounds), default=-np.inf)
+    return (max(lowest, 0.0) if low >= 0 else lowest), min((b[1] for b in bounds), default=np.inf)
+
+
+def _distribution(
+    study: StudyFile, base: BaseInputs, label: str, entry: Uncertain, support: tuple[float, float]
+) -> Distribution:
+    statement = {name: value for name in STATEMENT if (value := getattr(entry, name)) is not None}
+    for name, value in statement.items():
+        statement[name] = _columns(study, base, (label, name), value)
+    if entry.file is not None:
+        file = study.path(entry.file)
+        table = read_table(file, study.error(("uncertain", label, "file"), f"the file {file} does not exist"))
+        if entry.column is None:
+            raise study.error(("uncertain", label), f"give column: which column of {entry.file} holds the values")
+        statement["values"] = table.numbers(entry.column)
+    try:
+        return make_distribution({"distribution": entry.distribution, **statement}, support)
+    except ValueError as error:
+        raise study.error(("uncertain", label), str(error)) from None
+
+
+def _columns(study: StudyFile, base: BaseInputs, key: tuple[str, str], value: Any) -> Any:
+    """A text stands for a column of the site table: one number a site."""
+    if isinstance(value, Mapping):
+        return {probability: _columns(study, base, key, item) for probability, item in value.items()}
+    if not isinstance(value, str) or key[1] in ("method", "values"):
+        return value
+    if base.sites.table is None:
+        raise study.error(("uncertain", *key), f"'{value}' needs a site table; give the key sites, or a number")
+    return base.sites.table.numbers(value)
+
+
+def _option(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -> OptionDraw:
+    name = (entry.input or label).removeprefix("options.")
+    known = {option.name: option for option in bound.model.options}
+    if name not in known:
+        raise study.error(("uncertain", label), f"there is no option '{name}'; {did_you_mean(name, known)}")
+    if entry.distribution != "discrete" or not entry.values:
+        raise study.error(("uncertain", label), "an option is uncertain by distribution: discrete, with values")
+    for value in entry.values:
+        if known[name].choices and value not in known[name].choices:
+            shown = ", ".join(str(choice) for choice in known[name].choices)
+            raise study.error(("uncertain", label, "values"), f"'{value}' is not allowed; allowed: {shown}")
+    codes = {"distribution": "discrete", "values": list(range(len(entry.values)))}
+    if entry.probabilities is not None:
+        codes["probabilities"] = entry.probabilities
+    try:
+        return OptionDraw(label, name, make_distribution(codes), tuple(entry.values))
+    except ValueError as error:
+        raise study.error(("uncertain", label), str(error)) from None
+
+
+def _noise(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -> NoiseSeries:
+    spec = _target(study, bound, label, entry)
+    key = ("uncertain", label)
+    if "time" not in spec.dims:
+        raise study.error(key, f"{spec.name} is not a series; leave out autocorrelation")
+    wanted = {"offset": "normal", "factor": "lognormal"}.get(entry.as_)
+    if entry.distribution != wanted:
+        raise study.error(
+            key, "noise is as: offset with distribution: normal, or as: factor with distribution: lognormal"
+        )
+    spread = entry.sd if entry.as_ == "offset" else entry.cv
+    if spread is None or isinstance(spread, str) or spread <= 0:
+        raise study.error(key, f"noise needs {'sd' if entry.as_ == 'offset' else 'cv'}, a number above 0")
+    factor, _ = _units(study, spec, label, entry)
+    how: Literal["offset", "factor"] = "offset" if entry.as_ == "offset" else "factor"
+    assert entry.autocorrelation is not None
+    return NoiseSeries(label, spec.name, how, entry.per, spread * factor, entry.autocorrelation)
+
+
+def _refuse_twice_by_value(study: StudyFile, scalars: list[ScalarDraw]) -> None:
+    seen: dict[str, str] = {}
+    for scalar in scalars:
+        if scalar.how == "value":
+            if scalar.input in seen:
+                text = f"{scalar.input} is already replaced by '{seen[scalar.input]}'; use as: offset or factor"
+                raise study.error(("uncertain", scalar.label), text)
+            seen[scalar.input] = scalar.label
+
+
+def _copulas(study: StudyFile, scalars: tuple[ScalarDraw, ...]) -> dict[str, GaussianCopula] | None:
+    by_label = {scalar.label: scalar for scalar in scalars}
+    pairs: dict[str, list[tuple[str, str, float, str]]] = {}
+    for index, entry in enumerate(study.record.correlation):
+        first, second = entry.between
+        for name in entry.between:
+            if name not in by_label:
+                text = f"'{name}' is not a number under uncertain; {did_you_mean(name, by_label)}"
+                raise study.error(("correlation", index, "between"), text)
+        if first == second:
+            raise study.error(("correlation", index, "between"), "an input cannot be correlated with itself")
+        if by_label[first].per != by_label[second].per:
+            text = f"{first} is per {by_label[first].per}, {second} per {by_label[second].per}; correlated inputs share `per`"
+            raise study.error(("correlation", index), text)
+        pairs.setdefault(by_label[first].per, []).append((first, second, entry.value, entry.kind))
+    copulas = {}
+    for per, entries in pairs.items():
+        members = {scalar.label: scalar.distribution for scalar in scalars if scalar.per == per}
+        try:
+            copulas[per] = build_copula(members, entries)
+        except ValueError as error:
+            raise study.error(("correlation",), str(error)) from None
+    return copulas or None
