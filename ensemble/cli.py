@@ -164,7 +164,9 @@ def export(
 
 
 @app.command()
-def models(name: Annotated[str | None, typer.Argument(help="one model in full")] = None, as_json: AsJson = False) -> None:
+def models(
+    name: Annotated[str | None, typer.Argument(help="one model in full")] = None, as_json: AsJson = False
+) -> None:
     """List the models, or one with its inputs, units, defaults, supports, outputs and sources."""
     with _guarded():
         from ensemble.listing import list_models, show_model

@@ -80,7 +80,9 @@ def _finish(tile: Tile, draws: Mapping[str, np.ndarray], result: Any) -> TileRes
     outputs, failed = jax.device_get(result)
     members, sites = tile.members, tile.sites
     outputs = {name: array[:members, :, :sites] for name, array in outputs.items()}
-    kept = {name: array[:members, 0] if array.shape[1] == 1 else array[:members, :sites] for name, array in draws.items()}
+    kept = {
+        name: array[:members, 0] if array.shape[1] == 1 else array[:members, :sites] for name, array in draws.items()
+    }
     return TileResult(tile, outputs, failed[:members, :sites], kept)
 
 
@@ -172,6 +174,7 @@ def chain(plan: Plan) -> Callable[[Values, Values, Any, Values], dict[str, Any]]
         (name, resolve(model.build)(BuildSettings(model.default_options()))) for name, model in plan.bound.derivations
     ]
     simulate = _with_options(plan)
+
     def evaluate(numbers: Values, indices: Values, site: Any, base: Values) -> dict[str, Any]:
         values = dict(base)
         for name in base:
@@ -271,7 +274,9 @@ def _measured(plan: Plan, outputs: Values, indices: Values, site: Any, scenario:
     measured = {}
     for name, error in plan.measurement_errors.items():
         value = outputs[name]
-        key = jax.random.fold_in(draw_key(plan.seed, f"measurement of {name}", indices[MEASUREMENT_STREAM], site), scenario)
+        key = jax.random.fold_in(
+            draw_key(plan.seed, f"measurement of {name}", indices[MEASUREMENT_STREAM], site), scenario
+        )
         sd = jnp.hypot(error.relative * jnp.abs(value), jnp.asarray(error.absolute, value.dtype))
         measured[measured_name(name)] = value + sd * jax.random.normal(key, value.shape, value.dtype)
     return measured

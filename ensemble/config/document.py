@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from ensemble.config.errors import InputError
+from ensemble.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 

@@ -217,6 +217,14 @@ class Observations(Record):
     units: str | None = Field(None, description="unit of value and error (default: the model's)")
 
 
+class Steps(Record):
+    """Evenly spaced levels."""
+
+    start: Number = Field(description="first level")
+    stop: Number = Field(description="last level, where a step fits")
+    step: Number = Field(description="distance of two levels")
+
+
 class Design(Record):
     """How members are drawn."""
 
@@ -227,10 +235,16 @@ class Design(Record):
         1024, description="members wanted; rounded up to what the design needs (sobol: 16 x 2^k)"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="the study's seed")
-    levels: dict[str, list[Number | str | bool]] | None = Field(
-        None, description="levels of each input (factorial, sweep)"
+    levels: dict[str, list[Number | str | bool] | Steps] | None = Field(
+        None, description="levels of each input, or options.NAME: a list, or start, stop and step (factorial, sweep)"
     )
     errors: dict[str, Number] | None = Field(None, description="one error of each input (half_range)")
+
+    def written_levels(self) -> dict[str, Any] | None:
+        """Levels as plain data: lists, or mappings of start, stop and step."""
+        if self.levels is None:
+            return None
+        return {name: value.model_dump() if isinstance(value, Steps) else value for name, value in self.levels.items()}
 
     @model_validator(mode="after")
     def _needs(self) -> Design:

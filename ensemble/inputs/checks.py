@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble.config.errors import InputError, SuspiciousInput
+from ensemble.errors import InputError, SuspiciousInput
 from ensemble.specs import InputSpec
 
 # Names the place of a wrong value: flat index and message to an error.

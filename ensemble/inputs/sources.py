@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.config import InputError, StudyFile
+from ensemble.config import StudyFile
 from ensemble.config.schema import Forcing, InputSource
+from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.schedule import scheduled

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.config.errors import InputError
+from ensemble.errors import InputError
 
 MISSING = ("", "na", "nan", "null", "none", "-", ".")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from ensemble.config import StudyFile
-from ensemble.design import Design, make_design, site_uniforms
+from ensemble.design import Design, SingleDesign, make_design
 from ensemble.inputs.observations import read_observations
 from ensemble.plan.bind import BaseInputs, BoundModel, bind_model, did_you_mean, read_inputs
+from ensemble.plan.draws import draw_members
 from ensemble.plan.tiling import Tile, Tiling, choose_tiling
 from ensemble.plan.uncertainty import Uncertainty, read_uncertainty
 from ensemble.specs import OutputSpec
@@ -164,45 +165,7 @@ class Plan:
         Returns:
             By stream, float64 in internal units, shape (m, 1) where all sites share it, else (m, s).
         """
-        drawn = dict(self._shared_draws(members, sites))
-        per_site = self.uncertainty.scalars_per("site")
-        if per_site:
-            uniforms = np.stack(
-                [
-                    site_uniforms(self.seed, scalar.label, self.design.draw_index(scalar.label, members), sites)
-                    for scalar in per_site
-                ],
-                axis=-1,
-            )
-            dependent = self._dependent("site", uniforms.reshape(-1, len(per_site))).reshape(uniforms.shape)
-            for column, scalar in enumerate(per_site):
-                drawn[scalar.label] = _at_sites(scalar.values, dependent[..., column], scalar, sites)
-        return {label: drawn[label] for label in self.drawn_streams}
-
-    @property
-    def drawn_streams(self) -> tuple[str, ...]:
-        """Streams that are numbers of a member, in the order of the study."""
-        return tuple(entry.label for entry in (*self.uncertainty.scalars, *self.uncertainty.options))
-
-    def _shared_draws(self, members: np.ndarray, sites: np.ndarray) -> dict[str, np.ndarray]:
-        shared = self.uncertainty.scalars_per("member")
-        options = self.uncertainty.options
-        labels = [entry.label for entry in (*shared, *options)]
-        if not labels:
-            return {}
-        uniforms = self.design.uniforms(labels, members)
-        uniforms[:, : len(shared)] = self._dependent("member", uniforms[:, : len(shared)])
-        drawn = {
-            scalar.label: _at_sites(scalar.values, uniforms[:, [column]], scalar, sites)
-            for column, scalar in enumerate(shared)
-        }
-        for column, option in enumerate(options, start=len(shared)):
-            drawn[option.label] = np.asarray(option.distribution.ppf(uniforms[:, [column]]), dtype=np.float64)
-        return drawn
-
-    def _dependent(self, per: str, uniforms: np.ndarray) -> np.ndarray:
-        copula = (self.uncertainty.copulas or {}).get(per)
-        return uniforms if copula is None else copula.apply(uniforms)
+        return draw_members(self.uncertainty, self.design, self.seed, members, sites)
 
     def tile(self, index: int) -> Tile:
         """The tile of a number."""
@@ -241,13 +204,6 @@ def measured_name(output: str) -> str:
     return f"{output}_with_measurement_error"
 
 
-def _at_sites(values: Any, uniforms: np.ndarray, scalar: Any, sites: np.ndarray) -> np.ndarray:
-    """Draws at some sites, where a distribution may hold one number a site of the study."""
-    if np.ndim(scalar.distribution.mean) == 0:
-        return values(uniforms)
-    return scalar.distribution.at(sites).ppf(uniforms) * scalar.factor + scalar.offset
-
-
 def make_plan(study: StudyFile) -> Plan:
     """Bind and check a study.
 
@@ -263,10 +219,8 @@ def make_plan(study: StudyFile) -> Plan:
     for name in observations["variable"].unique():
         if name not in {spec.name for spec in outputs}:
             outputs = (*outputs, by_name[name])
-    design = _design(study, bound, uncertainty)
-    plan = Plan(
-        study, bound, base, uncertainty, design, outputs, steps, observations, Tiling(design.members, 1, 1, 1)
-    )
+    design = _design(study, uncertainty)
+    plan = Plan(study, bound, base, uncertainty, design, outputs, steps, observations, Tiling(design.members, 1, 1, 1))
     return replace(plan, tiling=_tiling(plan))
 
 
@@ -309,11 +263,14 @@ def _steps_per_record(study: StudyFile, bound: BoundModel, base: BaseInputs) -> 
     return axis.per_year if asked != "monthly" and whole else 1
 
 
-def _design(study: StudyFile, bound: BoundModel, uncertainty: Uncertainty) -> Design:
+def _design(study: StudyFile, uncertainty: Uncertainty) -> Design:
     settings = study.record.design
+    if not uncertainty.streams:
+        return SingleDesign()
+    shared = [entry.label for entry in (*uncertainty.scalars_per("member"), *uncertainty.options)]
     try:
-        return make_design(settings.type, settings.members, settings.seed, uncertainty.streams)
+        return make_design(
+            settings.type, settings.members, settings.seed, shared, settings.written_levels(), settings.errors
+        )
     except ValueError as error:
         raise study.error(("design",), str(error)) from None
-
-

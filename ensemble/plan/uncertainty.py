@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from ensemble.inputs.copula import GaussianCopula, build_copula
-from ensemble.inputs.distributions import Distribution, make_distribution
 
 from ensemble.config import StudyFile
 from ensemble.config.schema import Uncertain
+from ensemble.design.chosen import read_levels
+from ensemble.inputs.checks import check_values
+from ensemble.inputs.copula import GaussianCopula, build_copula
+from ensemble.inputs.distributions import Distribution, make_distribution
 from ensemble.inputs.tables import read_table
 from ensemble.plan.bind import BaseInputs, BoundModel, did_you_mean
 from ensemble.plan.weather import WeatherHistory, read_weather
@@ -27,14 +29,16 @@ STATEMENT = (
 
 @dataclass(frozen=True)
 class ScalarDraw:
-    """One number a member (or a member and site) draws.
+    """One number a member (or a member and site) draws, or that the design sets.
 
     Args:
         label: its name under `uncertain`; also the name of its stream.
         input: input it acts on.
         how: it replaces the input, is added to it, or multiplies it.
         per: ``member`` or ``site``.
-        distribution: of the number as written in the study.
+        base: its central value in internal units, shape () or (sites,).
+        support: range that keeps the input physically possible, internal units.
+        distribution: of the number as written in the study; ``None`` where the design sets it.
         factor, offset: take the written number to the internal unit.
     """
 
@@ -42,21 +46,31 @@ class ScalarDraw:
     input: str
     how: How
     per: Literal["member", "site"]
-    distribution: Distribution
+    base: np.ndarray
+    support: tuple[float, float]
+    distribution: Distribution | None = None
     factor: float = 1.0
     offset: float = 0.0
 
-    def values(self, uniforms: np.ndarray) -> np.ndarray:
-        """Draws in internal units for uniforms of shape (members, 1 or sites)."""
-        return np.asarray(self.distribution.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
+    def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
+        """Draws in internal units.
 
-    def central(self) -> np.ndarray:
-        """Mean in internal units, shape () or (sites,)."""
-        return np.asarray(self.distribution.mean, dtype=np.float64) * self.factor + self.offset
+        Args:
+            uniforms: shape (members, 1) where all sites share the probability, else (members, sites).
+            sites: site indices, shape (sites,), for a distribution that differs by site.
+        """
+        assert self.distribution is not None
+        law = self.distribution
+        if not law.shape:
+            return np.asarray(law.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
+        everywhere = np.zeros((len(uniforms), law.shape[0]))
+        everywhere[:] = 0.5
+        everywhere[:, sites] = uniforms
+        return np.asarray(law.ppf(everywhere), dtype=np.float64)[:, sites] * self.factor + self.offset
 
     def sd(self) -> np.ndarray:
-        """Standard deviation in internal units, shape () or (sites,)."""
-        return np.asarray(self.distribution.sd, dtype=np.float64) * self.factor
+        """Standard deviation in internal units, shape () or (sites,); 0 where the design sets the number."""
+        return np.zeros(()) if self.distribution is None else np.asarray(self.distribution.sd) * self.factor
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ class OptionDraw:
 
     label: str
     option: str
-    distribution: Distribution
+    distribution: Distribution | None
     values: tuple[Any, ...]
 
 
@@ -122,7 +136,15 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
         InputError: an entry names nothing, contradicts another, or describes an impossible distribution.
     """
     found: dict[str, list[Any]] = {"scalars": [], "noises": [], "weather": [], "options": []}
+    levels = study.record.design.levels or study.record.design.errors or {}
+    for label in levels:
+        found["options" if label.startswith("options.") else "scalars"].append(
+            _set_by_design(study, bound, base, label)
+        )
     for label, entry in study.record.uncertain.items():
+        if levels and entry.weather is None and entry.autocorrelation is None:
+            text = f"a {study.record.design.type} design sets inputs and draws none; move '{label}' to levels or leave it out"
+            raise study.error(("uncertain", label), text)
         if entry.weather is not None:
             found["weather"].append(read_weather(study, bound, base, label, entry))
         elif (entry.input or label).startswith("options."):
@@ -133,7 +155,7 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
             found["scalars"].append(_scalar(study, bound, base, label, entry))
     _refuse_twice_by_value(study, found["scalars"])
     scalars = tuple(found["scalars"])
-    notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution.note]
+    notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution and s.distribution.note]
     return Uncertainty(
         scalars,
         tuple(found["noises"]),
@@ -160,7 +182,30 @@ def _scalar(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, e
     low, high = _support(spec, entry.as_, base.values.get(spec.name))
     limits = ((low - offset) / factor, (high - offset) / factor)
     distribution = _distribution(study, base, label, entry, limits)
-    return ScalarDraw(label, spec.name, entry.as_, entry.per, distribution, factor, offset)
+    central = np.asarray(distribution.mean, dtype=np.float64) * factor + offset
+    return ScalarDraw(label, spec.name, entry.as_, entry.per, central, (low, high), distribution, factor, offset)
+
+
+def _set_by_design(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str) -> ScalarDraw | OptionDraw:
+    """An input that a factorial, sweep or half-range design sets."""
+    settings = study.record.design
+    key = ("design", "levels" if settings.levels else "errors", label)
+    if label.startswith("options."):
+        written = (settings.written_levels() or {}).get(label)
+        entry = Uncertain(distribution="discrete", values=written if isinstance(written, list) else [])
+        return replace(_option(study, bound, label, entry), distribution=None)
+    if label not in bound.specs:
+        raise study.error(key, f"there is no input '{label}'; {did_you_mean(label, bound.specs)}")
+    spec, values = bound.specs[label], base.values[label]
+    if spec.dims:
+        raise study.error(key, f"{label} is a series; a design sets single numbers")
+    if settings.type != "factorial" and len(values) > 1:
+        raise study.error(key, f"{label} differs between scenarios; a {settings.type} design needs one base value")
+    if settings.levels:
+        for value in read_levels(label, (settings.written_levels() or {})[label]):
+            check_values(spec, np.asarray(value, dtype=np.float64), lambda _, text: study.error(key, text))
+    central = values[0] if values.shape[1] > 1 else values[0, 0]
+    return ScalarDraw(label, label, "value", "site" if np.ndim(central) else "member", central, spec.support)
 
 
 def _units(study: StudyFile, spec: InputSpec, label: str, entry: Uncertain) -> tuple[float, float]:
@@ -284,7 +329,7 @@ def _copulas(study: StudyFile, scalars: tuple[ScalarDraw, ...]) -> dict[str, Gau
         pairs.setdefault(by_label[first].per, []).append((first, second, entry.value, entry.kind))
     copulas = {}
     for per, entries in pairs.items():
-        members = {scalar.label: scalar.distribution for scalar in scalars if scalar.per == per}
+        members = {s.label: s.distribution for s in scalars if s.per == per and s.distribution is not None}
         try:
             copulas[per] = build_copula(members, entries)
         except ValueError as error:

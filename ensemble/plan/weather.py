@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from ensemble.config import InputError, StudyFile
+from ensemble.config import StudyFile
 from ensemble.config.schema import Uncertain
+from ensemble.errors import InputError
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.tables import Table, read_table
 from ensemble.plan.bind import BaseInputs, BoundModel

@@ -22,3 +22,11 @@ class InputError(ValueError):
 
 class SuspiciousInput(UserWarning):
     """The input is possible but unusual; the run goes on."""
+
+
+class Stopped(RuntimeError):
+    """The run ended before it was complete and can be resumed. The command line exits with code 3."""
+
+
+class Damaged(RuntimeError):
+    """Damage was found, or criteria are not met. The command line exits with code 5."""
