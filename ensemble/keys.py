@@ -17,6 +17,11 @@ def stream_number(stream: str) -> int:
     return zlib.crc32(stream.encode("utf-8"))
 
 
+def stream_key(seed: int, stream: str) -> jax.Array:
+    """Key of a stream; its draws fold their index into it."""
+    return jax.random.fold_in(jax.random.key(seed), stream_number(stream))
+
+
 def draw_key(seed: int, stream: str, draw: jax.typing.ArrayLike, site: jax.typing.ArrayLike | None = None) -> jax.Array:
     """Key of one draw of one stream, traceable in ``draw`` and ``site``.
 
@@ -26,7 +31,7 @@ def draw_key(seed: int, stream: str, draw: jax.typing.ArrayLike, site: jax.typin
         draw: draw index, a non-negative integer below 2**32 (scalar, may be traced).
         site: site index for streams that differ between sites; ``None`` for streams shared by all.
     """
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream_number(stream)), draw)
+    key = jax.random.fold_in(stream_key(seed, stream), draw)
     return key if site is None else jax.random.fold_in(key, site)
 
 

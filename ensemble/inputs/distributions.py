@@ -8,7 +8,7 @@ never by clipping, and whatever was cut off is said in :attr:`Distribution.note`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +57,10 @@ class Distribution:
         """Value at the standard normal score ``z``: exact in both tails; shapes as in :meth:`ppf`."""
         z = np.asarray(z, dtype=float)
         return self.law.quantile(special.ndtr(z), special.ndtr(-z))
+
+    def at(self, sites: Any) -> Distribution:
+        """The distribution at some sites (indices ``(n,)``); itself where all sites share one."""
+        return replace(self, law=self.law.at(np.asarray(sites))) if isinstance(self.law, Truncated) else self
 
     def codes(self, u: Any) -> np.ndarray:
         """Position in :attr:`values` of each draw of a discrete distribution, integers of ``u``'s shape.

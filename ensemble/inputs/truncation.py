@@ -21,7 +21,7 @@ from scipy import special, stats
 # (1974). The ends reach probabilities of 1e-80, so the tails of second moments are inside.
 _T = np.linspace(-4.75, 4.75, 153)
 _P, _S = special.expit(np.pi * np.sinh(_T)), special.expit(-np.pi * np.sinh(_T))
-_W = _P * _S * np.pi * np.cosh(_T) * (_T[1] - _T[0])
+UNIT_RULE = (_P, _S, _P * _S * np.pi * np.cosh(_T) * (_T[1] - _T[0]))
 
 # Gauss-Legendre on (0, 1), exact for the cubic pieces of a triangular distribution's moments.
 _G, _GW = np.polynomial.legendre.leggauss(3)
@@ -82,6 +82,11 @@ class Truncated:
         # Rounding at the very ends only: the inverse is already inside to the last bit or two.
         return np.clip(x, *self.bounds)
 
+    def at(self, sites: np.ndarray) -> Truncated:
+        """The law at some sites ``(n,)``; parameters that all sites share stay shared."""
+        parts = [part[sites] if np.ndim(part) else part for part in (*self.args, self.lower, self.upper)]
+        return Truncated(self.generic, tuple(parts[:-2]), parts[-2], parts[-1])
+
     def _args_at(self, where: np.ndarray) -> list[np.ndarray]:
         """The parent's arguments at the chosen places of an array that ends in the site axis."""
         return [np.broadcast_to(arg, where.shape)[where] if np.ndim(arg) else arg for arg in self.args]
@@ -105,7 +110,8 @@ class Truncated:
 
     def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
         column = (-1,) + (1,) * len(self.shape)
-        return self.quantile(_P.reshape(column), _S.reshape(column)), _W.reshape(column)
+        p, s, w = (part.reshape(column) for part in UNIT_RULE)
+        return self.quantile(p, s), w
 
     def _triangle_nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """Nodes on either side of the mode, where a quantile rule would lose its order at the kink."""
