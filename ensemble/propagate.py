@@ -71,12 +71,12 @@ def propagate(plan: Plan, tiles: Iterable[int]) -> Iterator[TileResult]:
             arguments = jax.device_put(tile_arguments(plan, tile, draws), devices[count % len(devices)])
             running.append((tile, draws, program(*arguments)))
             if len(running) > len(devices):
-                yield _finish(*running.popleft())
+                yield _finish(plan.streams_by_site, *running.popleft())
         while running:
-            yield _finish(*running.popleft())
+            yield _finish(plan.streams_by_site, *running.popleft())
 
 
-def _finish(tile: Tile, draws: Mapping[str, np.ndarray], result: Any) -> TileResult:
+def _finish(by_site: frozenset[str], tile: Tile, draws: Mapping[str, np.ndarray], result: Any) -> TileResult:
     outputs, failed = jax.device_get(result)
     members, sites = tile.members, tile.sites
     outputs = {name: array[:members, :, :sites] for name, array in outputs.items()}

@@ -167,6 +167,11 @@ class Plan:
         """
         return draw_members(self.uncertainty, self.design, self.seed, members, sites)
 
+    @cached_property
+    def streams_by_site(self) -> frozenset[str]:
+        """Streams whose numbers differ between the sites of a member."""
+        return frozenset(s.label for s in self.uncertainty.scalars if s.differs_by_site)
+
     def tile(self, index: int) -> Tile:
         """The tile of a number."""
         return self.tiling.tile(index)

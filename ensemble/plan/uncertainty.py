@@ -52,6 +52,11 @@ class ScalarDraw:
     factor: float = 1.0
     offset: float = 0.0
 
+    @property
+    def differs_by_site(self) -> bool:
+        """Whether the sites of a member get different numbers."""
+        return self.per == "site" or np.ndim(self.base) > 0
+
     def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
         """Draws in internal units.
 
@@ -79,7 +84,7 @@ class NoiseSeries:
 
     Args:
         label, input, per: as in :class:`ScalarDraw`.
-        how: ``offset`` (normal, mean 0) or ``factor`` (lognormal, median 1).
+        how: ``offset`` (normal, mean 0) or ``factor`` (lognormal, mean 1).
         sd: standard deviation of the offset (internal units), or coefficient of variation of the factor.
         autocorrelation: correlation of neighbouring steps.
     """
