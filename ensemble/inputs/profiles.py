@@ -7,13 +7,13 @@ Depths are cm below the surface, masses and stocks Mg/ha. Everything here is Num
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 MassSpline = Literal["cubic", "linear"]
 DensityBasis = Literal["fine_earth", "fine_per_total", "total"]
 
