@@ -49,13 +49,13 @@ def _padded(indices: np.ndarray) -> tuple[np.ndarray, int]:
 
 @jax.jit
 def _draw_words(root: jax.Array, draws: jax.Array) -> jax.Array:
-    return jax.vmap(lambda draw: jax.random.bits(jax.random.fold_in(root, draw), (2,)))(draws)
+    return jax.vmap(lambda draw: jax.random.bits(jax.random.fold_in(root, draw), (2,), "uint32"))(draws)
 
 
 @jax.jit
 def _site_words(root: jax.Array, draws: jax.Array, sites: jax.Array) -> jax.Array:
     def words(draw: jax.Array, site: jax.Array) -> jax.Array:
-        return jax.random.bits(jax.random.fold_in(jax.random.fold_in(root, draw), site), (2,))
+        return jax.random.bits(jax.random.fold_in(jax.random.fold_in(root, draw), site), (2,), "uint32")
 
     return jax.vmap(jax.vmap(words, (None, 0)), (0, None))(draws, sites)
 

@@ -26,7 +26,7 @@ def year_sequence(key: jax.Array, history: int, years: int, block: int = 1) -> j
     Returns:
         Integers ``(years,)`` from 0 to ``history - 1``.
     """
-    starts = jax.random.randint(key, (-(-years // block),), 0, history)
+    starts = jax.random.randint(key, (-(-years // block),), 0, history, "int32")
     return ((starts[:, None] + jnp.arange(block)) % history).reshape(-1)[:years]
 
 
@@ -55,4 +55,4 @@ def choose_realization(key: jax.Array, realizations: jax.Array) -> jax.Array:
     Returns:
         ``(steps,)``.
     """
-    return realizations[jax.random.randint(key, (), 0, realizations.shape[0])]
+    return realizations[jax.random.randint(key, (), 0, realizations.shape[0], "int32")]
