@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from ensemble.inputs.distributions import Distribution
-from ensemble.inputs.latent import PearsonCurve, latent_from_rank, rank_from_latent
+from ensemble.inputs.latent import PearsonCurve, latent_from_rank, pearson_curve, rank_from_latent
 
 Pair = tuple[str, str, float, str]
 
@@ -170,12 +170,18 @@ def _scale(marginals: Mapping[str, Distribution], first: str, second: str, kind:
     if kind != "pearson":
         raise ValueError(f"a correlation of kind '{kind}' is not allowed; allowed: rank, pearson")
     for name in (first, second):
-        if marginals[name].shape or not np.isfinite(marginals[name].sd):
-            what = "differs by site" if marginals[name].shape else "has names, not numbers"
-            raise ValueError(
-                f"the Pearson correlation of {first} and {second} has no meaning: {name} {what}; use kind: rank"
-            )
-    return PearsonCurve(marginals[first], marginals[second])
+        what = _why_no_pearson(marginals[name])
+        if what:
+            raise ValueError(f"{first} and {second} have no one Pearson correlation, because {name} {what}")
+    return pearson_curve(marginals[first], marginals[second])
+
+
+def _why_no_pearson(marginal: Distribution) -> str:
+    if marginal.shape:
+        return "differs by site; use kind: rank"
+    if np.isnan(marginal.sd):
+        return "has names, not numbers; use kind: rank"
+    return "does not vary" if marginal.sd == 0.0 else ""
 
 
 def _to_latent(scale: PearsonCurve | None, value: float, first: str, second: str) -> float:

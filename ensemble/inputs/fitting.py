@@ -126,7 +126,10 @@ def _fit_sets(problem: _Problem) -> tuple[np.ndarray, np.ndarray]:
         todo = np.flatnonzero(~done)
         for start in range(0, len(todo), _BLOCK):
             block = todo[start : start + _BLOCK]
-            theta[:, block], mismatch[block] = solve(problem.take(block).residual, theta[:, block], unit[:, block])
+            part = problem.take(block)
+            theta[:, block], mismatch[block] = solve(
+                lambda at, chosen, part=part: part.take(chosen).residual(at), theta[:, block], unit[:, block]
+            )
     return theta, mismatch
 
 
@@ -174,6 +177,6 @@ def _largest_normal_sd(mean: float, low: float, high: float) -> float:
         return 0.5 + rate / 12.0 if abs(rate) < 1e-4 else 1.0 / -np.expm1(-rate) - 1.0 / rate
 
     bound = 2.0 / min(share, 1.0 - share)
-    rate = optimize.brentq(lambda a: mean_of(a) - share, -bound, bound)
+    rate = optimize.root_scalar(lambda a: mean_of(a) - share, bracket=(-bound, bound)).root
     variance = 1.0 / 12.0 if abs(rate) < 1e-3 else 1.0 / rate**2 - 1.0 / (4.0 * np.sinh(rate / 2.0) ** 2)
     return (high - low) * float(np.sqrt(variance))

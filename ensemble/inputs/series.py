@@ -6,10 +6,51 @@ stream and the member's draw index (:mod:`ensemble.keys`).
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+
+
+# Noise that would leave the physical support within this many standard deviations is refused.
+_FAR = 6.0
+
+
+def check_noise(
+    how: Literal["offset", "factor"],
+    spread: float,
+    autocorrelation: float,
+    values: tuple[float, float] = (0.0, 0.0),
+    support: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
+    """Refuse noise that cannot exist or that would carry a driver out of its physical support.
+
+    Args:
+        how, spread, autocorrelation: as in :func:`ar1_noise`.
+        values: smallest and largest value of the driver.
+        support: physical range of the driver.
+
+    Raises:
+        ValueError: a spread that is not above 0; an autocorrelation outside -1 to 1, or too negative for a
+            lognormal factor; a driver that six standard deviations would take out of its range.
+    """
+    if not (math.isfinite(spread) and spread > 0.0):
+        raise ValueError(f"a noise of spread {spread:g} is not allowed; allowed: above 0")
+    lowest = -1.0 / (1.0 + spread**2) if how == "factor" else -1.0
+    if not lowest < autocorrelation < 1.0:
+        raise ValueError(f"an autocorrelation of {autocorrelation:g} is not allowed; allowed: {lowest:.3g} to 1")
+    if how == "offset":
+        low, high = values[0] - _FAR * spread, values[1] + _FAR * spread
+    else:
+        largest = math.exp(_FAR * math.sqrt(math.log1p(spread**2)))
+        low, high = min(values[0], largest * values[0]), max(values[1], largest * values[1])
+    for end, limit in ((low, support[0]), (high, support[1])):
+        if (end - limit) * (1.0 if limit == support[0] else -1.0) < 0.0:
+            other = "a factor" if how == "offset" else "less spread"
+            raise ValueError(
+                f"this noise could take the driver to {end:.4g}, outside of {support[0]:g} to {support[1]:g}; use {other}"
+            )
 
 
 def ar1_noise(
@@ -31,7 +72,8 @@ def ar1_noise(
     - ``factor``: exp(sigma z - sigma^2/2), to be multiplied; lognormal with mean 1 (``centre="mean"``: the
       expected driver is the one given) or exp(sigma z) with median 1 (``centre="median"``), coefficient of
       variation ``spread`` and lag-1 correlation ``autocorrelation`` *of the factor itself*: sigma^2 =
-      ln(1 + cv^2), phi = ln(1 + autocorrelation cv^2) / sigma^2. Never negative.
+      ln(1 + cv^2), phi = ln(1 + autocorrelation cv^2) / sigma^2 (the mean sigma where spread differs by
+      step). Never negative.
 
     Args:
         key: key of this member's draw (and site).

@@ -131,13 +131,16 @@ def _limit(value: Any) -> np.ndarray:
     return array
 
 
-def _quantiles(family: Family, stated: Mapping[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _quantiles(family: Family, stated: Any) -> tuple[np.ndarray, np.ndarray]:
     if not stated:
         return np.empty(0), np.empty(0)
     try:
-        pairs = sorted((float(p), _number("quantile", value)) for p, value in stated.items())
-    except TypeError:
-        raise ValueError(f"quantiles {stated!r} are not allowed; allowed: {{probability: value}}") from None
+        keys = {p: float(p) for p in stated}
+    except (TypeError, ValueError):
+        keys = {}
+    if not isinstance(stated, Mapping) or not keys:
+        raise ValueError(f"quantiles {stated!r} are not allowed; allowed: {{probability: value}}")
+    pairs = [(keys[p], _number("quantile", stated[p])) for p in sorted(keys, key=keys.__getitem__)]
     probabilities = np.array([p for p, _ in pairs])
     if len(pairs) != family.quantiles:
         raise ValueError(f"a {family.name} distribution is stated by {family.quantiles} quantiles; found {len(pairs)}")
