@@ -110,3 +110,24 @@ def conversion(written: str, internal: str) -> tuple[float, float]:
         return 1.0, 0.0
     source, target = _lookup(written, internal)
     return source.factor / target.factor, (source.offset - target.offset) / target.factor
+
+
+# How internal units are spelled for CF (UDUNITS); what an amount is of stands in the long name.
+_CF = {
+    "t C/ha": "t ha-1",
+    "Mg C/ha": "Mg ha-1",
+    "kg C m-2": "kg m-2",
+    "g C m-2": "g m-2",
+    "t/ha": "t ha-1",
+    "yr-1": "year-1",
+    "% (mass)": "%",
+    "permil": "1e-3",
+    "t CO2/ha": "t ha-1",
+}
+
+
+def cf_units(internal: str) -> str:
+    """An internal unit as UDUNITS spells it, for the ``units`` attribute of a stored array."""
+    if internal in _CF:
+        return _CF[internal]
+    return " ".join(part for part in internal.split() if part not in ("C", "CO2"))
