@@ -14,6 +14,7 @@ from ensemble.design.chosen import read_levels
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.copula import GaussianCopula, build_copula
 from ensemble.inputs.distributions import Distribution, make_distribution
+from ensemble.inputs.series import check_noise
 from ensemble.inputs.tables import read_table
 from ensemble.plan.bind import BaseInputs, BoundModel, did_you_mean
 from ensemble.plan.weather import WeatherHistory, read_weather
@@ -155,7 +156,7 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
         elif (entry.input or label).startswith("options."):
             found["options"].append(_option(study, bound, label, entry))
         elif entry.autocorrelation is not None:
-            found["noises"].append(_noise(study, bound, label, entry))
+            found["noises"].append(_noise(study, bound, base, label, entry))
         else:
             found["scalars"].append(_scalar(study, bound, base, label, entry))
     _refuse_twice_by_value(study, found["scalars"])
@@ -288,7 +289,7 @@ def _option(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -
         raise study.error(("uncertain", label), str(error)) from None
 
 
-def _noise(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -> NoiseSeries:
+def _noise(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, entry: Uncertain) -> NoiseSeries:
     spec = _target(study, bound, label, entry)
     key = ("uncertain", label)
     if "time" not in spec.dims:
@@ -298,12 +299,22 @@ def _noise(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) ->
         raise study.error(
             key, "noise is as: offset with distribution: normal, or as: factor with distribution: lognormal"
         )
-    spread = entry.sd if entry.as_ == "offset" else entry.cv
-    if spread is None or isinstance(spread, str) or spread <= 0:
-        raise study.error(key, f"noise needs {'sd' if entry.as_ == 'offset' else 'cv'}, a number above 0")
-    factor, _ = _units(study, spec, label, entry)
     how: Literal["offset", "factor"] = "offset" if entry.as_ == "offset" else "factor"
+    needed = "sd" if how == "offset" else "cv"
+    spread = getattr(entry, needed)
+    given = [name for name in STATEMENT if getattr(entry, name) is not None]
+    if given != [needed] or isinstance(spread, str):
+        found = ", ".join(given) or "nothing"
+        raise study.error(key, f"noise as: {how} is stated by {needed}, one number, and nothing else; found {found}")
+    factor, _ = _units(study, spec, label, entry)
     assert entry.autocorrelation is not None
+    values = base.values.get(spec.name)
+    ends = (0.0, 0.0) if values is None else (float(values.min()), float(values.max()))
+    support = (-np.inf, np.inf) if values is None else spec.support
+    try:
+        check_noise(how, spread * factor, entry.autocorrelation, ends, support)
+    except ValueError as error:
+        raise study.error(key, str(error)) from None
     return NoiseSeries(label, spec.name, how, entry.per, spread * factor, entry.autocorrelation)
 
 
