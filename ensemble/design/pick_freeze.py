@@ -103,7 +103,7 @@ class PickFreezeDesign:
         points = sobol_points(self.seed, 2 * size, self.replicates, unique)[back]
         a, b = points[:, :size], points[:, size:]
         if not crossed_pairs(self):
-            return np.where(self._kept[blocks], a, b)[:, columns]
+            return np.where(self.kept[blocks], a, b)[:, columns]
         keep, redraw = self._innovations
         normals = np.empty_like(a)
         for block in np.unique(blocks):
@@ -112,7 +112,7 @@ class PickFreezeDesign:
         return ndtr(normals)[:, columns]
 
     @cached_property
-    def _kept(self) -> np.ndarray:
+    def kept(self) -> np.ndarray:
         """Whether a block keeps an input, ``(blocks, inputs)``."""
         return np.array([[group_of(self.groups, name) in block for name in self.inputs] for block in self.blocks])
 
@@ -126,7 +126,7 @@ class PickFreezeDesign:
         correlation = np.array(self.correlation)
         lower, size = np.linalg.cholesky(correlation), len(self.inputs)
         keep, redraw = np.zeros((2, len(self.blocks), size, size))
-        for block, kept in enumerate(self._kept):
+        for block, kept in enumerate(self.kept):
             rest = ~kept
             slope = np.linalg.solve(correlation[np.ix_(kept, kept)], correlation[np.ix_(kept, rest)]).T
             keep[block][kept], keep[block][rest] = lower[kept], slope @ lower[kept]

@@ -12,57 +12,59 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 Family = Literal["legendre", "hermite"]
 Quantile = Callable[[np.ndarray], np.ndarray]
 
 
-def polynomials(family: Family, u: np.ndarray, degree: int) -> np.ndarray:
-    """Orthonormal polynomials of degree 0 to ``degree`` at the probabilities ``u`` (n,); (degree + 1, n)."""
-    x = 2.0 * u - 1.0 if family == "legendre" else ndtri(u)
-    values = np.empty((degree + 1, u.size))
-    values[0] = 1.0
+def legendre(x: np.ndarray, degree: int) -> np.ndarray:
+    """Orthonormal Legendre polynomials of degree 0 to ``degree`` at ``x`` in [-1, 1] (n,); (degree + 1, n)."""
+    values = np.ones((degree + 1, x.size))
     for k in range(degree):
-        previous = values[k - 1] if k else 0.0
-        if family == "legendre":
-            scale, lag = np.sqrt(4 * (k + 1) ** 2 - 1.0) / (k + 1), k / np.sqrt(4 * k**2 - 1.0) if k else 0.0
-            values[k + 1] = scale * (x * values[k] - lag * previous)
-        else:
-            values[k + 1] = (x * values[k] - np.sqrt(k) * previous) / np.sqrt(k + 1.0)
+        lag = k / np.sqrt(4.0 * k**2 - 1.0) * values[k - 1] if k else 0.0
+        values[k + 1] = np.sqrt(4.0 * (k + 1) ** 2 - 1.0) / (k + 1) * (x * values[k] - lag)
     return values
 
 
-def gauss_points(family: Family, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss quadrature of a family: probabilities (count,) and weights (count,) that sum to 1."""
-    if family == "legendre":
-        x, weights = np.polynomial.legendre.leggauss(count)
-        return (x + 1.0) / 2.0, weights / 2.0
-    x, weights = np.polynomial.hermite_e.hermegauss(count)
-    return ndtr(x), weights / weights.sum()
+def hermite(z: np.ndarray, degree: int) -> np.ndarray:
+    """Orthonormal Hermite polynomials of degree 0 to ``degree`` at normal scores ``z`` (n,); (degree + 1, n)."""
+    values = np.ones((degree + 1, z.size))
+    for k in range(degree):
+        lag = np.sqrt(k) * values[k - 1] if k else 0.0
+        values[k + 1] = (z * values[k] - lag) / np.sqrt(k + 1.0)
+    return values
 
 
-def family_of(quantile: Quantile, degree: int = 3) -> Family:
+def polynomials(family: Family, u: np.ndarray, degree: int) -> np.ndarray:
+    """A family's polynomials at the probabilities ``u`` (n,), (degree + 1, n)."""
+    return legendre(2.0 * u - 1.0, degree) if family == "legendre" else hermite(ndtri(u), degree)
+
+
+def family_of(from_score: Quantile, degree: int = 3) -> Family:
     """The family in which an input's own quantile function is closer to a polynomial of low degree.
 
     Args:
-        quantile: the input's value as a function of its probability, vectorised over (n,).
+        from_score: the input's value at normal scores (n,).
         degree: degree at which the two residual variances are compared.
 
     Raises:
         ValueError: the input has zero variance.
     """
-    residual = {}
-    for family in ("legendre", "hermite"):
-        u, weights = gauss_points(family, 40)
-        values = np.asarray(quantile(np.clip(u, 1e-15, 1.0 - 1e-15)), dtype=np.float64)
-        values = values - weights @ values
-        variance = weights @ values**2
-        if not variance > 0.0:
-            raise ValueError("an input with zero variance cannot be expanded in polynomials; leave it out")
-        coefficients = polynomials(family, u, degree) @ (weights * values)
-        residual[family] = 1.0 - (coefficients**2).sum() / variance
-    return "legendre" if residual["legendre"] <= residual["hermite"] else "hermite"
+    x, even = np.polynomial.legendre.leggauss(40)
+    z, normal = np.polynomial.hermite_e.hermegauss(40)
+    values = np.asarray(from_score(ndtri((x + 1.0) / 2.0)), dtype=np.float64)
+    if not np.ptp(values) > 0.0:
+        raise ValueError("an input has zero variance, so it has no share to give; leave it out of uncertain")
+    bounded = _residual(legendre(x, degree), even / 2.0, values)
+    unbounded = _residual(hermite(z, degree), normal / normal.sum(), np.asarray(from_score(z), dtype=np.float64))
+    return "legendre" if bounded <= unbounded else "hermite"
+
+
+def _residual(columns: np.ndarray, weights: np.ndarray, values: np.ndarray) -> float:
+    """Share of the variance of ``values`` that the columns leave."""
+    centred = values - weights @ values
+    return float(1.0 - ((columns @ (weights * centred)) ** 2).sum() / (weights @ centred**2))
 
 
 class Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 
 MAX_FAILED = 0.01
 # Columns that are transposed and multiplied at a time: bounds memory, not results.
-COLUMNS = 256
+COLUMNS = 64
 
 
 class Layout(NamedTuple):

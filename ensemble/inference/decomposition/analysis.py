@@ -1,0 +1,245 @@
+"""The decomposition of one sample: pick-freeze rows, surrogate, and which of the two to believe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.design.pick_freeze import PickFreezeDesign
+from ensemble.inference.decomposition.basis import Family
+from ensemble.inference.decomposition.dependence import ConditionalMeans
+from ensemble.inference.decomposition.effects import Effects
+from ensemble.inference.decomposition.information import expected_falls
+from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement, jackknife_error, student
+from ensemble.inference.decomposition.methods import (
+    Sample,
+    fit_surrogate,
+    input_groups,
+    latent_correlation,
+    make_sample,
+    pick_freeze_effects,
+    surrogate_effects,
+)
+from ensemble.inference.decomposition.moments import MAX_FAILED, usable_rows
+from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapley_permutations, touching
+from ensemble.inference.decomposition.surrogate import CrossFit
+
+# Pairs of random orders for Shapley effects of more groups than can be enumerated.
+PERMUTATIONS = 200
+# Smallest share of complete rows from which a surrogate common to all columns is fitted.
+COMMON_ROWS = 0.5
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the variance by one method: rows are first, then total, then closed second-order effects.
+
+    Args:
+        each: of every column, (2 groups + pairs, columns).
+        pooled: of vector outputs, (2 groups + pairs, pools).
+    """
+
+    each: Estimate
+    pooled: Estimate
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Shares of the variance of every output column; arrays end in (columns,).
+
+    Args:
+        design: what was analysed.
+        variance: in the squared unit of the outputs.
+        best: the shares to use.
+        method: which of the two they are, ``surrogate`` or ``pick-freeze``.
+        audit: from the rows, with the surrogate as control variate where there is one.
+        surrogate: from the surrogate alone; ``None`` where it was skipped.
+        shapley: shares that sum to 1, (groups, columns); ``None`` without a surrogate.
+        removed, halved: expected fall of the variance, as a share of it, if the error of a group were
+            removed or halved, (groups, columns); ``halved`` is NaN where only a surrogate could say.
+        held_out_r2: of the surrogate on members it has not seen.
+        dropped: rows that held a failed member.
+        rough: whether there are fewer rows than the intervals' coverage has been shown for.
+        notes: what the reader must know, one sentence each.
+    """
+
+    design: PickFreezeDesign
+    variance: Estimate
+    best: Shares
+    method: str
+    audit: Shares
+    surrogate: Shares | None
+    shapley: Estimate | None
+    removed: Estimate
+    halved: Estimate
+    held_out_r2: np.ndarray | None
+    dropped: np.ndarray
+    rough: bool
+    notes: tuple[str, ...]
+
+    @property
+    def widest(self) -> float:
+        """Largest half-width of the intervals of first-order and total effects of any column."""
+        widths = self.best.each.half_width[: 2 * len(self.design.groups)]
+        return float(np.max(widths[np.isfinite(widths)], initial=0.0))
+
+
+def decompose(
+    design: PickFreezeDesign,
+    outputs: np.ndarray,
+    families: tuple[Family, ...] | None = None,
+    places: np.ndarray | None = None,
+    pools: np.ndarray | None = None,
+    max_failed: float = MAX_FAILED,
+) -> Decomposition:
+    """Decompose the variance of all output columns at once.
+
+    Args:
+        design: the pick-freeze design.
+        outputs: (members, columns), row by row; a failed member is not finite.
+        families: family of every input of the design; ``None`` skips the surrogate (discrete inputs).
+        places: (columns,) site of every column; a failure at a site drops the row at that site only.
+        pools: (columns, pools) 0/1, the columns of each vector output; all columns by default.
+        max_failed: largest share of rows that failed members may drop.
+
+    Raises:
+        ValueError: outputs that do not fit the design, none that varies, too many failures.
+    """
+    columns = outputs.shape[1]
+    usable = usable_rows(
+        outputs, len(design.blocks), np.zeros(columns, int) if places is None else places, max_failed
+    )
+    sample = make_sample(design, outputs, usable)
+    pools = np.ones((columns, 1)) if pools is None else pools
+    notes = []
+    fit = None
+    if families is None:
+        notes.append("the surrogate is skipped because an input is discrete; the shares are pick-freeze estimates")
+    elif sample.complete.mean() < COMMON_ROWS:
+        notes.append("the surrogate is skipped because too few members succeeded at all sites")
+    elif design.inputs:
+        fit = fit_surrogate(sample, families)
+        if design.series:
+            notes.append(f"the surrogate leaves out {', '.join(design.series)}, which only the pick-freeze rows see")
+    rows = pick_freeze_effects(sample, fit)
+    audit = _from_rows(rows, pools)
+    variance = _scrambles(rows.variance)
+    rough = design.rows // design.replicates < SHOWN_ROWS
+    if rough:
+        notes.append(f"intervals are rough: fewer than {SHOWN_ROWS} rows a scramble")
+    dropped = (~usable).sum(0)
+    if dropped.any():
+        notes.append(f"{int(dropped.max())} of {design.rows} rows held a failed member and were dropped")
+    groups = len(design.groups)
+    if fit is None:
+        removed = Estimate(*(part[..., :groups, :] for part in audit.each))
+        unknown = Estimate(*(np.full_like(part, np.nan) for part in removed))
+        return Decomposition(
+            design, variance, audit, "pick-freeze", audit, None, None, removed, unknown, None, dropped, rough, tuple(notes)
+        )
+    parts = surrogate_effects(sample, fit, rows.variance[0])
+    r2, missed = _missed(sample, fit, audit, design)
+    surrogate = _from_surrogate(parts, pools, rows.variance[0], missed)
+    best, method, verdict = _judge(surrogate, audit)
+    shapley, falls = _beyond(design, fit, rows.variance[0], missed)
+    removed = Estimate(*(part[..., :groups, :] for part in best.each))
+    with np.errstate(invalid="ignore"):
+        halved = Estimate(*falls)
+    return Decomposition(
+        design, variance, best, method, audit, surrogate, shapley, removed, halved, r2, dropped, rough, (*notes, verdict)
+    )
+
+
+def _scrambles(parts: np.ndarray) -> Estimate:
+    """Estimate from all scrambles (first) and leaving one out each (the others)."""
+    return Estimate(parts[0], student(len(parts) - 1) * jackknife_error(parts[1:]), parts[1:])
+
+
+def _from_rows(parts: Effects, pools: np.ndarray) -> Shares:
+    return Shares(_scrambles(parts.shares()), _scrambles(parts.shares(pools)))
+
+
+def _folds(parts: np.ndarray, missed: np.ndarray) -> Estimate:
+    """Estimate whose interval holds the spread over folds and the variance that the surrogate misses."""
+    return Estimate(parts[0], student(len(parts) - 1) * jackknife_error(parts[1:]) + missed, parts[1:])
+
+
+def _from_surrogate(parts: Effects, pools: np.ndarray, variance: np.ndarray, missed: np.ndarray) -> Shares:
+    known = np.nan_to_num(variance)
+    pooled = np.divide((known * missed) @ pools, known @ pools, where=known @ pools > 0, out=np.zeros(pools.shape[1]))
+    return Shares(_folds(parts.shares(), missed), _folds(parts.shares(pools), pooled))
+
+
+def _missed(
+    sample: Sample, fit: CrossFit, audit: Shares, design: PickFreezeDesign
+) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out R2, and the share of the variance that inputs cause and the surrogate does not explain."""
+    rows = sample.complete
+    part = CrossFit(fit.bases, fit.coefficients, fit.fold[rows])
+    y = sample.outputs[rows].astype(np.float64)
+    error = ((y - part.held_out(sample.uniforms()[rows])) ** 2).mean(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unexplained = np.where(y.var(0) > 0.0, error / y.var(0), 0.0)
+    noisy = [g for g, (_, members) in enumerate(design.groups) if any(name in design.series for name in members)]
+    noise = np.nan_to_num(audit.each.value[[len(design.groups) + g for g in noisy]]).sum(0)
+    return 1.0 - unexplained, np.maximum(unexplained - noise, 0.0)
+
+
+def _judge(surrogate: Shares, audit: Shares) -> tuple[Shares, str, str]:
+    """The shares to use, the method's name, and why in one sentence."""
+    largest, critical = disagreement(surrogate.each, audit.each)
+    figures = f"largest difference {largest:.1f} standard errors, {critical:.1f} allowed over all outputs at once"
+    if largest > critical:
+        return audit, "pick-freeze", f"the surrogate disagrees with its pick-freeze audit ({figures}): the audit is used"
+    known = np.isfinite(surrogate.each.half_width)
+    if surrogate.each.half_width[known].mean() > audit.each.half_width[known].mean():
+        return audit, "pick-freeze", f"surrogate and audit agree ({figures}); the audit is used, its intervals are narrower"
+    chosen = Shares(*(_fill(a, b) for a, b in ((surrogate.each, audit.each), (surrogate.pooled, audit.pooled))))
+    return chosen, "surrogate", f"surrogate and pick-freeze audit agree ({figures}); the surrogate is used"
+
+
+def _fill(surrogate: Estimate, audit: Estimate) -> Estimate:
+    """The surrogate's values, and the audit's where the surrogate cannot know."""
+    known = np.isfinite(surrogate.half_width)
+    return Estimate(
+        np.where(known, surrogate.value, audit.value),
+        np.where(known, surrogate.half_width, audit.half_width),
+        audit.replicates,
+    )
+
+
+def _beyond(
+    design: PickFreezeDesign, fit: CrossFit, variance: np.ndarray, missed: np.ndarray
+) -> tuple[Estimate | None, Estimate]:
+    """Shapley effects, and the fall if an error is halved, of the full surrogate and of every fold's, as shares."""
+    groups = input_groups(design)
+    correlation = latent_correlation(design)
+    shapley, halved, drawn = [], [], np.zeros(())
+    for basis, coefficients in zip(fit.bases, fit.coefficients, strict=True):
+        means = ConditionalMeans(basis, coefficients, correlation)
+        own = (coefficients[1:] ** 2).sum(0)
+        known = np.where(np.isnan(variance), np.nan, variance if design.series else own)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            halved.append(expected_falls(means, basis.families, groups)[1] / known)
+            if len(touching(means, groups)) <= EXACT:
+                effects = shapley_exact(means, groups)
+            else:
+                effects, drawn = shapley_permutations(means, groups, PERMUTATIONS, design.seed)
+            shapley.append(_with_series(effects, design, known) / known)
+            drawn = drawn / known
+    error = np.hypot(jackknife_error(np.stack(shapley[1:])), drawn)
+    shares = Estimate(shapley[0], student(len(shapley) - 1) * error + missed, np.stack(shapley[1:]))
+    falls = np.stack(halved)
+    for g, group in enumerate(groups):
+        if not group:
+            falls[:, g] = np.nan
+    return shares, _folds(falls, missed)
+
+
+def _with_series(effects: np.ndarray, design: PickFreezeDesign, variance: np.ndarray) -> np.ndarray:
+    """Give what the inputs do not explain to the series, in equal parts where there are several groups of them."""
+    noisy = [g for g, (_, members) in enumerate(design.groups) if any(name in design.series for name in members)]
+    if noisy:
+        effects[noisy] += np.maximum(variance - effects.sum(0), 0.0) / len(noisy)
+    return effects
