@@ -97,9 +97,9 @@ def check_draw_table(table: pd.DataFrame) -> None:
     if arms != sorted(ARMS):
         raise ValueError(f"scenario must be baseline and project, found {', '.join(map(str, arms))}")
     keys = ["site_code", "scenario", "year", "draw"]
-    twice = table.duplicated(keys)
-    if twice.any():
-        raise ValueError("row listed twice: " + ", ".join(f"{k} {table.loc[twice.idxmax(), k]}" for k in keys))
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        raise ValueError("row listed twice: " + ", ".join(f"{key} {twice[key].iloc[0]}" for key in keys))
     wide = table.pivot(index=["site_code", "draw"], columns=["scenario", "year"], values="soc_t_c_ha")
     years = sorted(set(table["year"]))
     if years != list(range(years[0], years[-1] + 1)):
