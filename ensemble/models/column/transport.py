@@ -83,6 +83,7 @@ def erosion_events(rate: jax.Array, depth: float) -> jax.Array:
     Returns:
         Soil removed in each year, cm, shape (years,).
     """
-    # A sum of decimals may fall short of a whole event by rounding; 1e-3 of an event is far above that.
-    completed = jnp.floor(jnp.cumsum(rate) / depth + 1e-3)
+    # A sum of decimals may fall short of a whole event by rounding: 2e-4 of an event is far above that, and
+    # below one year of an event every 1,000 years.
+    completed = jnp.floor(jnp.cumsum(rate) / depth + 2e-4)
     return jnp.diff(completed, prepend=jnp.zeros_like(completed[:1])) * depth
