@@ -156,6 +156,7 @@ def pick_freeze(
     series: Sequence[str] = (),
     correlation: np.ndarray | None = None,
     second: bool = False,
+    dependent: bool = False,
     replicates: int = REPLICATES,
 ) -> PickFreezeDesign:
     """The design for first-order, total and, on request, closed second-order effects of inputs or groups.
@@ -167,13 +168,15 @@ def pick_freeze(
         groups: name to streams; a stream that no group names is a group of its own.
         series: streams drawn from a key.
         correlation: latent normal correlation of ``inputs``, (d, d).
-        second: add the blocks for closed second-order effects (2 g + 2 members a row instead of g + 2);
-            they are always there where a correlation crosses groups, whose first-order effects need them.
+        second: add the blocks for closed second-order effects (2 g + 2 members a row instead of g + 2).
+        dependent: allow correlations across groups; rows are then conditional samples, of 2 g + 2 members,
+            for Kucherenko's effects.
         replicates: independent scrambles, at least 16.
 
     Raises:
         ValueError: fewer than 2 inputs or groups; a group that is empty, names no stream, or shares one
-            with another group; too few scrambles; too many inputs for Sobol points.
+            with another group; too few scrambles; too many inputs for Sobol points; a correlation across
+            groups that is not allowed, or together with ``second``.
     """
     named = _named_groups(groups or {}, (*inputs, *series))
     if replicates < REPLICATES:
@@ -183,14 +186,33 @@ def pick_freeze(
     every = tuple(range(len(named)))
     others = tuple(tuple(k for k in every if k != g) for g in every)
     points = 1 << (max(1, -(-rows // replicates)) - 1).bit_length()
-    dependent = correlation is not None and np.any(correlation != np.eye(len(inputs)))
-    latent = tuple(map(tuple, np.asarray(correlation, float).tolist())) if dependent else None
+    tied = correlation is not None and np.any(correlation != np.eye(len(inputs)))
+    latent = tuple(map(tuple, np.asarray(correlation, float).tolist())) if tied else None
     fields = (tuple(inputs), tuple(series), named)
     plain = PickFreezeDesign(*fields, (every, (), *others), points * replicates, seed, latent, replicates)
-    if not second and not crossed_pairs(plain):
+    crossed = crossed_pairs(plain)
+    if crossed and not dependent:
+        raise ValueError(_no_sobol(plain, crossed))
+    if crossed and second:
+        raise ValueError("second-order effects do not exist where a correlation crosses groups; use Shapley effects")
+    if not second and not crossed:
         return plain
     alone = tuple((g,) for g in every)
     return PickFreezeDesign(*fields, (*plain.blocks, *alone), plain.rows, seed, latent, replicates)
+
+
+def _no_sobol(design: PickFreezeDesign, crossed: list[tuple[str, str]]) -> str:
+    """Why there are no Sobol indices, what to use, and which grouping would allow them."""
+    merged: list[set[str]] = []
+    for pair in crossed:
+        touched = {name for one in pair for _, members in design.groups if one in members for name in members}
+        joined = [group for group in merged if group & touched]
+        merged = [group for group in merged if not group & touched] + [touched.union(*joined)]
+    offer = "; ".join("[" + ", ".join(name for name in design.inputs if name in group) + "]" for group in merged)
+    return (
+        f"'{crossed[0][0]}' and '{crossed[0][1]}' are correlated, so Sobol indices of each do not exist: "
+        f"use indices: shapley or kucherenko, or make one group of {offer}"
+    )
 
 
 def _named_groups(groups: Mapping[str, Sequence[str]], allowed: Sequence[str]) -> Groups:

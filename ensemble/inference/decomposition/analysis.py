@@ -26,7 +26,7 @@ from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapl
 from ensemble.inference.decomposition.surrogate import CrossFit
 
 # Pairs of random orders for Shapley effects of more groups than can be enumerated.
-PERMUTATIONS = 200
+PERMUTATIONS = 100
 # Smallest share of complete rows from which a surrogate common to all columns is fitted.
 COMMON_ROWS = 0.5
 
@@ -107,6 +107,8 @@ def decompose(
         ValueError: outputs that do not fit the design, none that varies, too many failures.
     """
     columns = outputs.shape[1]
+    if len(outputs) != design.members:
+        raise ValueError(f"the design has {design.members} members but there are {len(outputs)} results")
     usable = usable_rows(
         outputs, len(design.blocks), np.zeros(columns, int) if places is None else places, max_failed
     )

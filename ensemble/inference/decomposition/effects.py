@@ -42,7 +42,8 @@ class Effects(NamedTuple):
         parts = np.concatenate([self.first, self.total, self.closed], axis=-2)
         variance = self.variance[..., None, :]
         if pool is not None:
-            parts, variance = parts @ pool, variance @ pool
+            constant = np.isnan(variance)
+            parts, variance = np.where(constant, 0.0, parts) @ pool, np.nan_to_num(variance) @ pool
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(variance > 0.0, parts / variance, np.nan)
 

@@ -53,10 +53,8 @@ def make_sample(design: PickFreezeDesign, outputs: np.ndarray, usable: np.ndarra
     """A sample of a design; see :class:`Sample`.
 
     Raises:
-        ValueError: the outputs are not one row of numbers for every member; no output varies.
+        ValueError: no output varies.
     """
-    if len(outputs) != design.members:
-        raise ValueError(f"the design has {design.members} members but there are {len(outputs)} results")
     sample = Sample(design, outputs, usable, layout_of(design.blocks, bool(crossed_pairs(design))))
     if not varying(sample).any():
         raise ValueError("no output varies between the members, so shares of its variance are 0/0")
@@ -135,6 +133,7 @@ def surrogate_effects(sample: Sample, fit: CrossFit, variance: np.ndarray) -> Ef
         for basis, coefficients in zip(fit.bases, fit.coefficients, strict=True)
     ]
     result = Effects(*(np.stack(part) for part in zip(*found, strict=True)))
+    result = Effects(*(np.where(np.isnan(variance), np.nan, part) for part in result))
     if not design.series:
         return result
     noisy = [any(name in design.series for name in members) for _, members in design.groups]
