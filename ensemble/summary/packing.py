@@ -1,0 +1,77 @@
+"""A tile's summary as one vector, so that a tile writes one small file an output instead of eight."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.summary.moments import Summary
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Lengths of the axes of one output's :class:`Summary`.
+
+    Args:
+        replicates: replicates of the design.
+        scenarios, sites: of a whole tile; a short last tile is filled up with empty sites.
+        dims: lengths of the output's own axes.
+        thresholds: how many exceedances are counted.
+        bins: bins of the histogram; 0 for none.
+    """
+
+    replicates: int
+    scenarios: int
+    sites: int
+    dims: tuple[int, ...]
+    thresholds: int = 0
+    bins: int = 0
+
+    @property
+    def shapes(self) -> Summary:
+        """Shape of every field."""
+        cells = (self.scenarios, self.sites, *self.dims)
+        slots = self.bins + 2 if self.bins else 0
+        return Summary(
+            count=(self.replicates, self.sites),  # type: ignore[arg-type]
+            failed=(self.sites,),  # type: ignore[arg-type]
+            mean=(self.replicates, *cells),  # type: ignore[arg-type]
+            m2=(self.replicates, *cells),  # type: ignore[arg-type]
+            minimum=cells,  # type: ignore[arg-type]
+            maximum=cells,  # type: ignore[arg-type]
+            above=(self.replicates, self.thresholds, *cells),  # type: ignore[arg-type]
+            histogram=(*cells, slots),  # type: ignore[arg-type]
+        )
+
+    @property
+    def length(self) -> int:
+        """Length of the vector."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def pack(self, summary: Summary) -> np.ndarray:
+        """The summary as float64, shape (length,); counts stay exact (below 2**53)."""
+        parts = []
+        for name, shape in zip(Summary._fields, self.shapes, strict=True):
+            array = np.asarray(getattr(summary, name), dtype=np.float64)
+            fill = {"minimum": np.inf, "maximum": -np.inf}.get(name, 0.0)
+            parts.append(_filled(array, shape, fill).ravel())
+        return np.concatenate(parts)
+
+    def unpack(self, vector: np.ndarray) -> Summary:
+        """The summary behind a vector of :meth:`pack`."""
+        fields, start = [], 0
+        for name, shape in zip(Summary._fields, self.shapes, strict=True):
+            stop = start + math.prod(shape)
+            field = vector[start:stop].reshape(shape)
+            counted = name in ("count", "failed", "above", "histogram")
+            fields.append(field.astype(np.int64) if counted else field)
+            start = stop
+        return Summary(*fields)
+
+
+def _filled(array: np.ndarray, shape: tuple[int, ...], fill: float) -> np.ndarray:
+    """Lengthen the site axis of a short last tile."""
+    missing = [(0, wanted - got) for wanted, got in zip(shape, array.shape, strict=True)]
+    return np.pad(array, missing, constant_values=fill)
