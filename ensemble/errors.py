@@ -30,3 +30,11 @@ class Stopped(RuntimeError):
 
 class Damaged(RuntimeError):
     """Damage was found, or criteria are not met. The command line exits with code 5."""
+
+
+class StoreRefused(ValueError):
+    """A store cannot be used as asked, and is left as it is. The command line exits with code 2."""
+
+
+class StoreFull(Stopped):
+    """The disk is full; what is in the ledger is complete and the run can be resumed."""

@@ -1,0 +1,176 @@
+"""Make the nodes of a store: groups, coordinates, empty arrays, and the record that makes them count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from ensemble.errors import StoreRefused
+from ensemble.provenance import Provenance
+from ensemble.store.files import Folder, flush_folder, is_leftover, partial_path, saying_why
+from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, write_record
+from ensemble.store.template import ArrayTemplate, Stage, Tiling
+
+# Version of the layout of a store; another one is refused by name.
+STORE_FORMAT = 1
+ZSTD_LEVEL = 3
+
+
+def create_store(path: Path, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any]) -> None:
+    """Make a store under another name and then give it its own, so that a kill leaves no half of one.
+
+    Raises:
+        StoreFull, StoreRefused: the folder cannot be written.
+        ValueError: a stage contradicts itself.
+    """
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        if is_leftover(leftover):
+            Folder(leftover.parent).remove(leftover.name)
+    partial = partial_path(path)
+    with saying_why(path):
+        partial.mkdir(parents=True)
+    folder = Folder(partial)
+    try:
+        root = {**attrs, **provenance.as_attributes(), "format": STORE_FORMAT, "tiling": stages[0].tiling.as_dict()}
+        make_group(folder, "", root)
+        make_group(folder, "ledger", {"long_name": "finished tiles of each stage, with the digest of their bytes"})
+        also = ("zarr.json", "ledger/zarr.json")
+        for stage in stages:
+            create_stage(folder, stage, also)
+            also = ()
+        with saying_why(path):
+            if path.exists():
+                path.rmdir()  # only ever an empty folder: some systems do not rename over one
+            partial.rename(path)
+    except BaseException:
+        folder.remove("")
+        raise
+    flush_folder(path.parent)
+
+
+def create_stage(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> StageRecord:
+    """Make the groups, coordinates and empty arrays of a stage, then its record, which makes them count.
+
+    What a killed attempt left is removed first.
+
+    Args:
+        folder: files of the store.
+        stage: what to make.
+        also: keys of other metadata files that the stage's record keeps.
+    """
+    stage.check()
+    layout = stage.describe()
+    checksums = []
+    for group in stage.groups:
+        clear_group(folder, group)
+        make_group(folder, group, stage.attrs.get(group, {}))
+        if group in stage.coordinates:
+            checksums += write_dataset(folder, group, stage.coordinates[group])
+    for array in stage.arrays:
+        create_array(folder, array, stage.tiling)
+    folder.remove(record_folder := f"ledger/{stage.name.replace('/', '.')}")
+    Entries.create(folder, stage.name, layout, stage.tiling.count)
+    keys = [
+        *also,
+        f"{record_folder}/entries/zarr.json",
+        *(k for group in stage.groups for k in own_keys(folder, group)),
+    ]
+    files = {key: folder.read(key) or b"" for key in keys}
+    digest = array_digest("coordinates", np.frombuffer(b"".join(sorted(checksums)), np.uint8)).hex()
+    record = StageRecord(stage.name, layout, files, digest, now())
+    write_record(folder, record)
+    return record
+
+
+def make_group(folder: Folder, group: str, attrs: Mapping[str, Any]) -> None:
+    """Make a group with attributes, and the plain groups above it that are missing."""
+    parts = group.split("/")[:-1]
+    for depth in range(1, len(parts) + 1):
+        key = "/".join(parts[:depth]) + "/zarr.json"
+        if folder.read(key) is None:
+            folder.write(key, BARE_GROUP)
+    if attrs or folder.read(f"{group}/zarr.json") is None:
+        zarr.create_group(folder.zarr(write=True), path=group, attributes=dict(attrs), overwrite=False)
+
+
+def clear_group(folder: Folder, group: str) -> None:
+    """Remove a group's own attributes and arrays; the groups below it stay."""
+    for child in folder.children(group):
+        raw = folder.read(f"{group}/{child}/zarr.json")
+        if raw is None or b'"node_type":"array"' in raw.replace(b" ", b""):
+            folder.remove(f"{group}/{child}")
+    folder.remove(f"{group}/zarr.json")
+
+
+def own_keys(folder: Folder, group: str) -> list[str]:
+    """Keys of a group's own files: its attributes, and the metadata and chunks of its arrays."""
+    keys = [f"{group}/zarr.json"]
+    for child in folder.children(group):
+        raw = folder.read(f"{group}/{child}/zarr.json")
+        if raw is not None and b'"node_type":"array"' in raw.replace(b" ", b""):
+            keys += folder.keys(f"{group}/{child}")
+    return keys
+
+
+def write_dataset(folder: Folder, group: str, data: xr.Dataset) -> list[bytes]:
+    """Write variables into a group by xarray's CF encoding; returns the digest of each.
+
+    Text is written as variable-length strings, which have a stable Zarr type.
+    """
+    data = data.drop_encoding()
+    texts = {name: v.astype(object) for name, v in data.variables.items() if v.dtype.kind == "U"}
+    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).assign(
+        {n: v for n, v in texts.items() if n not in data.coords}
+    )
+    encoding: dict[Any, dict[str, Any]] = {
+        n: {"_FillValue": None} for n, v in data.variables.items() if v.dtype.kind in "fiu"
+    }
+    for name, variable in data.data_vars.items():
+        if variable.dtype.kind == "f":
+            encoding[name]["fill_value"] = np.nan
+    with saying_why(folder.root):
+        data.to_zarr(
+            folder.zarr(write=True), group=group, mode="a", consolidated=False, zarr_format=3, encoding=encoding
+        )
+    return [variable_digest(folder, f"{group}/{name}") for name in sorted(map(str, data.variables))]
+
+
+def variable_digest(folder: Folder, path: str) -> bytes:
+    """Digest of an array as it is stored, read by rows of chunks."""
+    array = zarr.open_array(folder.zarr(), path=path, mode="r")
+    return array_digest(path, array, (array.shards or array.chunks)[0] if array.ndim else None)
+
+
+def create_array(folder: Folder, array: ArrayTemplate, tiling: Tiling) -> None:
+    """Make an empty array of whole shards, one a tile."""
+    zarr.create_array(
+        folder.zarr(write=True),
+        name=array.path,
+        shape=array.shape,
+        shards=array.shards(tiling),
+        chunks=array.inner_chunks(tiling),
+        dtype=array.dtype,
+        fill_value=array.fill,
+        compressors=[BloscCodec(cname="zstd", clevel=ZSTD_LEVEL, shuffle="bitshuffle")],
+        dimension_names=array.dims,
+        attributes=dict(array.attrs),
+    )
+
+
+def refuse_path(path: Path) -> None:
+    """Refuse a path where no store can be made.
+
+    Raises:
+        StoreRefused: it is a file, or a folder with something else in it.
+    """
+    if path.is_dir():
+        if any(path.iterdir()) and not (path / "ledger").is_dir() and not (path / "zarr.json").is_file():
+            raise StoreRefused(f"{path} is a folder with other things in it, not a store; choose another name")
+    elif path.exists() or path.is_symlink():
+        raise StoreRefused(f"{path} is a file, not a store; choose another name")

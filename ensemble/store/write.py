@@ -1,0 +1,216 @@
+"""Write a store: create or resume it, fill its tiles, add its reduced groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ensemble.errors import StoreRefused
+from ensemble.provenance import Platform, Provenance, describe_differences, file_checksum, numbers_that_matter
+from ensemble.store.create import (
+    clear_group,
+    create_stage,
+    create_store,
+    make_group,
+    own_keys,
+    refuse_path,
+    write_dataset,
+)
+from ensemble.store.files import saying_why
+from ensemble.store.integrity import repair_metadata
+from ensemble.store.ledger import Entries, Entry, GroupRecord, array_digest, now, record_key, write_record
+from ensemble.store.lock import WriterLock
+from ensemble.store.read import Store
+from ensemble.store.template import Stage
+
+
+class StoreWriter(Store):
+    """A store that is written; see :func:`open_writer` and :func:`open_worker`."""
+
+    def write_tile(self, stage: str, tile: int, arrays: Mapping[str, Any]) -> bool:
+        """Write one tile and enter it in the ledger; safe to repeat, and in any order and process.
+
+        Args:
+            stage, tile: which.
+            arrays: by path, the numbers of each array that the tile owns, in the shape of its region; arrays
+                that another tile owns are ignored. NaN is stored in its one standard form.
+
+        Returns:
+            Whether it was written; ``False`` if it was finished already with the same bytes.
+
+        Raises:
+            ValueError: an array is missing, unknown, or of another shape or type.
+            StoreRefused: the tile was finished with other bytes, or a file cannot be written.
+            StoreFull: the disk is full.
+        """
+        record = self.stage(stage)
+        owned = record.owned(tile)
+        values = {path: self._region_values(stage, tile, path, arrays) for path in owned}
+        unknown = [path for path in arrays if path not in record.arrays]
+        if unknown:
+            raise ValueError(f"stage {stage} has no array {unknown[0]}; it has {', '.join(record.arrays)}")
+        entries = Entries(self.folder, record)
+        digests = {path: array_digest(path, values[path]) for path in owned}
+        if self._is_written(entries, tile, digests):
+            return False
+        for path in owned:
+            with saying_why(self.path / path, values[path].nbytes):
+                record.open(self.folder, path, write=True)[record.selection(path, tile)] = values[path]
+        flags = record.layout["flags"]
+        failed = int(np.count_nonzero(values[flags])) if flags in values else 0
+        entries.put(tile, Entry(record.tiling.pairs(tile), failed, now(), digests))
+        return True
+
+    def _is_written(self, entries: Entries, tile: int, digests: Mapping[str, bytes]) -> bool:
+        try:
+            entry = entries.get(tile)
+        except ValueError:  # a damaged entry is replaced
+            return False
+        if entry is None:
+            return False
+        if entry.digests != dict(digests):
+            changed = next(path for path in digests if entry.digests.get(path) != digests[path])
+            raise StoreRefused(
+                f"{changed} of tile {tile} was finished in {self.path} with other numbers; "
+                "two runs of one study on one platform never differ, so something besides the study has changed"
+            )
+        return True
+
+    def _region_values(self, stage: str, tile: int, path: str, arrays: Mapping[str, Any]) -> np.ndarray:
+        record = self.stage(stage)
+        if path not in arrays:
+            raise ValueError(f"tile {tile} of stage {stage} lacks array {path}")
+        values, layout = np.asarray(arrays[path]), record.layout["arrays"][path]
+        ranges = (r.indices(n) for r, n in zip(record.selection(path, tile), layout["shape"], strict=True))
+        shape = tuple(stop - start for start, stop, _ in ranges)
+        if values.shape != shape or values.dtype != np.dtype(layout["dtype"]):
+            raise ValueError(
+                f"{path} of tile {tile} is {values.dtype}{values.shape}; a whole tile is {layout['dtype']}{shape}"
+            )
+        if values.dtype.kind == "f" and (nan := np.isnan(values)).any():
+            values = np.where(nan, values.dtype.type(np.nan), values)
+        return np.ascontiguousarray(values)
+
+    def write_group(self, name: str, data: xr.Dataset, attrs: Mapping[str, Any] | None = None) -> None:
+        """Write or replace a reduced group; a kill on the way leaves it unfinished, never half of it.
+
+        Args:
+            name: path of the group, ``"statistics"``; groups below it stay.
+            data: its variables, lazy or not.
+            attrs: its attributes, besides those of ``data``.
+
+        Raises:
+            StoreRefused: a stage fills this group, or it cannot be written.
+        """
+        for stage in self.stages:
+            if name in self.stage(stage).groups:
+                raise StoreRefused(f"group {name} of {self.path} is filled by stage {stage}")
+        self.drop_group(name)
+        make_group(self.folder, name, {})
+        digests = write_dataset(self.folder, name, data.assign_attrs(attrs or {}))
+        keys = own_keys(self.folder, name)
+        checksums = {key: file_checksum(self.path / key) for key in keys}
+        digest = array_digest(name, np.frombuffer(b"".join(sorted(digests)), np.uint8)).hex()
+        write_record(self.folder, GroupRecord(name, checksums, digest, now()))
+
+    def drop_group(self, name: str) -> None:
+        """Remove a reduced group, or what a kill left of one; its entry in the ledger goes first."""
+        self.folder.remove(f"{record_key(name)}/zarr.json")
+        self.folder.remove(record_key(name))
+        clear_group(self.folder, name)
+
+    def add_stage(self, stage: Stage) -> None:
+        """Make a stage unless it is there; a half-made one is made again.
+
+        Raises:
+            StoreRefused: the store has a stage of this name with other tiles or arrays.
+        """
+        if stage.name not in self.stages:
+            create_stage(self.folder, stage)
+        found, asked = dict(self.stage(stage.name).layout), stage.describe()
+        if found != asked:
+            changed = describe_differences(found, asked)
+            raise StoreRefused(
+                f"stage {stage.name} of {self.path} has another layout ({changed}); choose another store"
+            )
+
+
+@contextmanager
+def open_writer(
+    path: Path | str, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any] | None = None
+) -> Iterator[StoreWriter]:
+    """Create a store, or open it to go on, as its only writer.
+
+    Damaged metadata are put back from the ledger and leftovers of a killed run are swept.
+
+    Args:
+        path: its folder.
+        provenance: study, input files, seed and platform; an existing store must have the same.
+        stages: what it holds; the first is the main one. Stages that an existing store lacks are added.
+        attrs: other root attributes (``title, source, history, license, Conventions``).
+
+    Raises:
+        StoreRefused: see the message: not a store, another study, platform or format, another writer.
+        StoreFull: the disk is full.
+        Damaged: metadata are damaged beyond repair.
+    """
+    path = Path(path)
+    refuse_path(path)
+    with WriterLock(path):
+        if not path.exists() or not any(path.iterdir()):
+            create_store(path, provenance, stages, attrs or {})
+        else:
+            folder = Store(path).folder
+            folder.sweep()
+            repair_metadata(folder)
+        store = StoreWriter(path)
+        refuse_other_study(store, provenance)
+        refuse_other_platform(store, provenance.platform)
+        for stage in stages:
+            store.add_stage(stage)
+        yield store
+
+
+def open_worker(path: Path | str, platform: Platform) -> StoreWriter:
+    """Open an existing store to write tiles beside other workers; it takes no lock.
+
+    Raises:
+        StoreRefused: there is no store, or its platform is another.
+    """
+    store = StoreWriter(path)
+    refuse_other_platform(store, platform)
+    return store
+
+
+def refuse_other_study(store: Store, provenance: Provenance) -> None:
+    """Refuse a store that another study, other input files or another seed made, naming what differs.
+
+    Raises:
+        StoreRefused: they differ.
+    """
+    if store.attrs["study_digest"] == provenance.digest:
+        return
+    found = {"study": numbers_that_matter(store.attrs["study"]), "inputs": store.attrs["inputs"]}
+    asked = {"study": numbers_that_matter(provenance.study), "inputs": dict(provenance.inputs)}
+    changed = describe_differences(found["study"], asked["study"])
+    changed = changed or describe_differences(found, asked) or f"seed: {store.attrs['seed']} -> {provenance.seed}"
+    raise StoreRefused(f"{store.path} was made by another study ({changed}); choose another store or remove it")
+
+
+def refuse_other_platform(store: Store, platform: Platform) -> None:
+    """Refuse to write where the last bits would differ from those that are there, naming what differs.
+
+    Raises:
+        StoreRefused: they would.
+    """
+    if store.attrs["platform"] != platform.as_dict():
+        changed = describe_differences(store.attrs["platform"], platform.as_dict())
+        raise StoreRefused(
+            f"{store.path} was begun on another platform ({changed}), where the last bits of the numbers differ; "
+            "go on there, or choose another store"
+        )
