@@ -81,7 +81,7 @@ def _finish(by_site: frozenset[str], tile: Tile, draws: Mapping[str, np.ndarray]
     members, sites = tile.members, tile.sites
     outputs = {name: array[:members, :, :sites] for name, array in outputs.items()}
     kept = {
-        name: array[:members, 0] if array.shape[1] == 1 else array[:members, :sites] for name, array in draws.items()
+        name: array[:members, :sites] if name in by_site else array[:members, 0] for name, array in draws.items()
     }
     return TileResult(tile, outputs, failed[:members, :sites], kept)
 

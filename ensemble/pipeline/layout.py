@@ -1,112 +1,153 @@
-"""What a plan looks like in the store: arrays, coordinates and CF attributes."""
+"""What a plan looks like in the store: the arrays that tiles fill, coordinates and CF attributes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ensemble import __version__
+from ensemble.pipeline.bins import GROUP, Histograms
 from ensemble.plan import Plan
-from ensemble.specs import InputSpec, OutputSpec
+from ensemble.store import TILE, ArrayTemplate, Stage, Tiling
+from ensemble.summary import Packing, cf_attributes
 from ensemble.units import cf_units
 
-TIME_METHOD = {"state": "time: point", "flux": "time: sum", "rate": "time: mean"}
+STAGE = "members"
+FLAGS = "members/failed"
 OUTPUT_DIMS = ("member", "scenario", "site")
+REASONS = {"flag_values": [0, 1, 2, 3], "flag_meanings": "ok not_finite outside_support budget_open"}
 
 
-def output_attributes(spec: OutputSpec) -> dict[str, Any]:
-    """CF attributes of an output."""
-    attributes: dict[str, Any] = {
-        "units": cf_units(spec.units),
-        "long_name": spec.long_name,
-        "display_units": spec.units,
-    }
-    methods = [TIME_METHOD[spec.kind]] if "time" in spec.dims else []
-    methods += [spec.cell_methods] if spec.cell_methods else []
-    if methods:
-        attributes["cell_methods"] = " ".join(methods)
-    if spec.standard_name:
-        attributes["standard_name"] = spec.standard_name
-    if spec.source:
-        attributes["source"] = spec.source
-    return attributes
+def stage_of(plan: Plan, histograms: Histograms) -> Stage:
+    """The stage of the members of a study.
+
+    Args:
+        plan: the plan.
+        histograms: bins that stand in for members that are not kept.
+    """
+    tiling = Tiling(
+        {"member": plan.tiling.tile_members, "site": plan.tiling.tile_sites},
+        {"member": plan.members, "site": len(plan.sites)},
+    )
+    arrays = [*_inputs(plan), *_summaries(plan, tiling, histograms.number)]
+    arrays.append(ArrayTemplate(FLAGS, ("member", "site"), (plan.members, len(plan.sites)), "uint8", REASONS))
+    if plan.keep_members:
+        arrays += _members(plan)
+    coordinates = coordinates_of(plan)
+    groups = {"members": coordinates, "inputs": coordinates[["member", "site"]]}
+    if histograms.bins:
+        groups[GROUP] = histograms.dataset()
+    attributes = {GROUP: {"bins": histograms.number}} if histograms.bins else {}
+    return Stage(STAGE, tiling, tuple(arrays), groups, {"members": {}, "inputs": {}, "tiles": {}, **attributes}, FLAGS)
 
 
-def input_attributes(plan: Plan, label: str) -> dict[str, Any]:
+def packing_of(plan: Plan, name: str, bins: int) -> Packing:
+    """How the summary of an output is packed, tile by tile."""
+    spec = next(spec for spec in plan.stored_outputs if spec.name == name)
+    above = plan.study.record.outputs.above.get(name, [])
+    return Packing(
+        plan.design.replicates,
+        len(plan.scenarios),
+        plan.tiling.tile_sites,
+        plan.output_shape(spec),
+        len(above),
+        bins,
+    )
+
+
+def _members(plan: Plan) -> list[ArrayTemplate]:
+    shape = (plan.members, len(plan.scenarios), len(plan.sites))
+    return [
+        ArrayTemplate(
+            f"members/{spec.name}",
+            (*OUTPUT_DIMS, *spec.dims),
+            (*shape, *plan.output_shape(spec)),
+            "float64" if plan.float64 else "float32",
+            cf_attributes(spec) | ({"references": spec.source} if spec.source else {}),
+        )
+        for spec in plan.stored_outputs
+    ]
+
+
+def _inputs(plan: Plan) -> list[ArrayTemplate]:
+    arrays = []
+    for entry in (*plan.uncertainty.scalars, *plan.uncertainty.options):
+        by_site = entry.label in plan.streams_by_site
+        dims = ("member", "site") if by_site else ("member",)
+        shape = (plan.members, len(plan.sites)) if by_site else (plan.members,)
+        arrays.append(ArrayTemplate(f"inputs/{entry.label}", dims, shape, "float64", _input_attributes(plan, entry)))
+    return arrays
+
+
+def _input_attributes(plan: Plan, entry: Any) -> dict[str, Any]:
     """CF attributes of what a stream drew."""
-    for option in plan.uncertainty.options:
-        if option.label == label:
-            values = [str(value) for value in option.values]
-            return {
-                "units": "1",
-                "long_name": f"choice of the option {option.option}",
-                "flag_values": list(range(len(values))),
-                "flag_meanings": " ".join(value.replace(" ", "_") for value in values),
-            }
-    scalar = next(entry for entry in plan.uncertainty.scalars if entry.label == label)
-    spec: InputSpec = {**plan.bound.specs, **plan.bound.derived_specs}[scalar.input]
-    what = {"value": "", "offset": "offset of ", "factor": "factor on "}[scalar.how]
+    if entry in plan.uncertainty.options:
+        values = [str(value) for value in entry.values]
+        return {
+            "units": "1",
+            "long_name": f"choice of the option {entry.option}",
+            "flag_values": list(range(len(values))),
+            "flag_meanings": " ".join(value.replace(" ", "_") for value in values),
+        }
+    spec = {**plan.bound.specs, **plan.bound.derived_specs}[entry.input]
+    what = {"value": "", "offset": "offset of ", "factor": "factor on "}[entry.how]
+    units = "1" if entry.how == "factor" else spec.units
     return {
-        "units": "1" if scalar.how == "factor" else cf_units(spec.units),
+        "units": cf_units(units),
+        "display_units": units,
         "long_name": what + spec.long_name,
-        "input": scalar.input,
-        "as": scalar.how,
+        "input": entry.input,
+        "as": entry.how,
     }
 
 
-def coordinates(plan: Plan) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
-    """Coordinates of the outputs: dims, values, attributes."""
-    found: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {
-        "member": (("member",), np.arange(plan.members), {"long_name": "member of the ensemble"}),
-        "scenario": (("scenario",), np.array(plan.scenarios), {"long_name": "arm of the study"}),
-        "site": (("site",), np.array(plan.sites), {"long_name": "site"}),
+def _summaries(plan: Plan, tiling: Tiling, bins: int) -> list[ArrayTemplate]:
+    """One packed vector an output and tile; merged in tile order for the statistics."""
+    attributes = {"long_name": "packed sums over the members of a tile (counts, means, squares, extremes, histogram)"}
+    arrays = []
+    for spec in plan.stored_outputs:
+        length = packing_of(plan, spec.name, bins).length
+        dims = (TILE, f"{spec.name}_packed")
+        arrays.append(ArrayTemplate(f"tiles/{spec.name}", dims, (tiling.count, length), "float64", attributes))
+    return arrays
+
+
+def coordinates_of(plan: Plan) -> xr.Dataset:
+    """Coordinates of the outputs, with CF attributes."""
+    found: dict[str, Any] = {
+        "member": ("member", np.arange(plan.members), {"long_name": "member of the ensemble"}),
+        "scenario": ("scenario", np.array(plan.scenarios), {"long_name": "arm of the study"}),
+        "site": ("site", np.array(plan.sites), {"long_name": "site"}),
     }
+    dims = {dim for spec in plan.stored_outputs for dim in spec.dims}
     times = plan.times()
-    if times is not None:
-        attributes: dict[str, Any] = {"long_name": "end of the record", "axis": "T"}
-        if not np.issubdtype(times.dtype, np.datetime64):
-            attributes["units"] = "year"
-        else:
-            attributes["standard_name"] = "time"
-        found["time"] = (("time",), times, attributes)
+    if times is not None and "time" in dims:
+        calendar = np.issubdtype(times.dtype, np.datetime64)
+        attributes = {"long_name": "end of the record", "axis": "T"}
+        attributes |= {"standard_name": "time"} if calendar else {"units": "year"}
+        found["time"] = ("time", times, attributes)
     for name, values in plan.bound.coordinates.items():
-        dims = (name.removesuffix("_bounds"), "bounds") if name.endswith("_bounds") else (name,)
-        found[name] = (dims, np.asarray(values), {})
-    used = {dim for spec in plan.stored_outputs for dim in spec.dims} | set(OUTPUT_DIMS)
-    found = {name: entry for name, entry in found.items() if entry[0][0] in used}
-    return {**found, **_layer(plan)}
+        if name in dims:
+            found[name] = (name, np.asarray(values), {})
+        elif name.removesuffix("_bounds") in dims:
+            found[name] = ((name.removesuffix("_bounds"), "bounds"), np.asarray(values), {})
+    return xr.Dataset(coords=found | _layer(plan))
 
 
-def _layer(plan: Plan) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+def _layer(plan: Plan) -> dict[str, Any]:
     """Depth of the one layer of a model that has one, as a coordinate of the sites with bounds."""
-    depth = plan.base.values.get("depth")
-    spec = plan.bound.specs.get("depth")
+    depth, spec = plan.base.values.get("depth"), plan.bound.specs.get("depth")
     if depth is None or spec is None or spec.dims or spec.units != "cm":
         return {}
     bottom = np.broadcast_to(depth[0], (len(plan.sites),))
+    attributes = {"units": "cm", "standard_name": "depth", "positive": "down", "bounds": "layer_depth_bounds"}
     bounds = np.stack([np.zeros_like(bottom), bottom], axis=-1)
-    attributes = {
-        "units": "cm",
-        "standard_name": "depth",
-        "positive": "down",
-        "long_name": "middle of the layer",
-        "bounds": "layer_depth_bounds",
-    }
     return {
-        "layer_depth": (("site",), bottom / 2, attributes),
+        "layer_depth": ("site", bottom / 2, attributes | {"long_name": "middle of the layer"}),
         "layer_depth_bounds": (("site", "bounds"), bounds, {}),
     }
-
-
-def output_dims(spec: OutputSpec) -> tuple[str, ...]:
-    """Dimensions of an output in the store."""
-    return (*OUTPUT_DIMS, *spec.dims)
-
-
-def output_shape(plan: Plan, spec: OutputSpec) -> tuple[int, ...]:
-    """Shape of an output in the store."""
-    return (plan.members, len(plan.scenarios), len(plan.sites), *plan.output_shape(spec))
 
 
 def root_attributes(plan: Plan) -> dict[str, Any]:
@@ -114,8 +155,9 @@ def root_attributes(plan: Plan) -> dict[str, Any]:
     model = plan.bound.model
     return {
         "title": plan.study.record.title or f"ensemble of {model.name}",
-        "source": f"ensemble {__version__}, model {model.name}: {model.title}. {model.source}",
-        "references": "; ".join(text for text in [model.source] if text),
-        "institution": "",
+        "source": f"ensemble {__version__}, model {model.name}: {model.title}",
+        "references": model.source,
         "comment": f"{plan.members} members ({plan.design.kind} design), seed {plan.seed}",
+        "license": plan.study.record.license,
+        "institution": plan.study.record.institution,
     }

@@ -47,10 +47,11 @@ from ensemble.store.export import export_csv, export_netcdf
 from ensemble.store.integrity import Damage, repair_metadata, verify_store
 from ensemble.store.read import Store, open_store
 from ensemble.store.status import StageStatus, Status, store_status
-from ensemble.store.template import ArrayTemplate, Stage, Tiling
+from ensemble.store.template import TILE, ArrayTemplate, Stage, Tiling
 from ensemble.store.write import StoreWriter, open_worker, open_writer
 
 __all__ = [
+    "TILE",
     "ArrayTemplate",
     "Damage",
     "Stage",
