@@ -1,0 +1,92 @@
+"""One month of RothC: four active pools decay, part of what they lose becomes BIO and HUM, input arrives.
+
+Source: Coleman and Jenkinson, RothC description, version 2.0.0 (2025). Pools are t C/ha. The step is affine in
+the pools, and the same step carries their radiocarbon activities.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Pools(NamedTuple):
+    """Something for each active pool (stock, activity, input); scalars or arrays of one shape."""
+
+    dpm: jax.Array
+    rpm: jax.Array
+    bio: jax.Array
+    hum: jax.Array
+
+    @property
+    def total(self) -> jax.Array:
+        """Sum over the pools."""
+        return self.dpm + self.rpm + self.bio + self.hum
+
+
+class Kinetics(NamedTuple):
+    """How fast pools decay and what becomes of the carbon; scalars.
+
+    Args:
+        rates: decay per month at a rate factor of 1, for each pool.
+        to_bio, to_hum, to_co2: parts of decayed carbon that become BIO and HUM and that are respired.
+    """
+
+    rates: Pools
+    to_bio: jax.Array
+    to_hum: jax.Array
+    to_co2: jax.Array
+
+
+def make_kinetics(inputs: Any) -> Kinetics:
+    """Kinetics from RothC's inputs ``k_*`` [yr-1], ``rate_scale``, ``clay`` [%], ``co2_ratio_scale``, ``bio_share``."""
+    monthly = inputs["rate_scale"] / 12.0
+    rates = Pools(*(inputs[f"k_{pool}"] * monthly for pool in Pools._fields))
+    ratio = co2_ratio(inputs["clay"], inputs["co2_ratio_scale"])
+    formed = 1.0 / (ratio + 1.0)
+    share = inputs["bio_share"]
+    return Kinetics(rates, share * formed, (1.0 - share) * formed, ratio * formed)
+
+
+def co2_ratio(clay: jax.Array, scale: float | jax.Array = 1.67) -> jax.Array:
+    """CO2 / (BIO + HUM) that decay forms: ``scale (1.85 + 1.60 exp(-0.0786 clay))``, clay in %."""
+    return scale * (1.85 + 1.60 * jnp.exp(-0.0786 * clay))
+
+
+def kept_parts(rate: jax.Array, kinetics: Kinetics) -> Pools:
+    """Part of each pool that survives a month whose product of rate factors is ``rate``."""
+    return Pools(*(jnp.exp(-k * rate) for k in kinetics.rates))
+
+
+def decay(pools: Pools, kept: Pools, kinetics: Kinetics) -> tuple[Pools, jax.Array]:
+    """Pools after a month of decay without input, and the carbon that left them (before any is formed anew)."""
+    left = Pools(*(pool * part for pool, part in zip(pools, kept, strict=True)))
+    lost = Pools(*(pool - rest for pool, rest in zip(pools, left, strict=True))).total
+    return Pools(left.dpm, left.rpm, left.bio + kinetics.to_bio * lost, left.hum + kinetics.to_hum * lost), lost
+
+
+def add(pools: Pools, arriving: Pools) -> Pools:
+    """Pools after the month's input, which RothC adds when the month is over."""
+    return Pools(*(pool + new for pool, new in zip(pools, arriving, strict=True)))
+
+
+def arrivals(
+    plant: jax.Array, manure: jax.Array, dpm_rpm_ratio: jax.Array, manure_dpm: jax.Array, manure_hum: jax.Array
+) -> Pools:
+    """Input by pool, t C/ha; arrays of one shape, the two parts of manure scalars.
+
+    Args:
+        plant, manure: carbon that arrives, t C/ha.
+        dpm_rpm_ratio: DPM / RPM of the plant carbon.
+        manure_dpm, manure_hum: parts of manure carbon that are DPM and HUM; what is left is RPM.
+    """
+    dpm = dpm_rpm_ratio / (dpm_rpm_ratio + 1.0) * plant
+    rpm = plant / (dpm_rpm_ratio + 1.0)
+    return Pools(
+        dpm + manure_dpm * manure,
+        rpm + (1.0 - manure_dpm - manure_hum) * manure,
+        jnp.zeros_like(dpm),
+        manure_hum * manure,
+    )
