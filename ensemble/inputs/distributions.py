@@ -24,6 +24,9 @@ from ensemble.inputs.truncation import Truncated
 # Probability below which a cut is not worth a word: less than one member in a million.
 WORTH_SAYING = 1e-6
 
+# Below this alpha + beta most of a beta's probability is within rounding of its ends.
+_FLATTEST_BETA = 0.35
+
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
@@ -128,7 +131,7 @@ def make_distribution(spec: Mapping[str, Any], support: tuple[Any, Any] = (-np.i
 
     Raises:
         ValueError: unknown family or key, contradicting numbers, a shape that the family cannot take
-            between its limits, or limits that exclude the whole distribution; one sentence each.
+            between its limits, a beta that is little more than its two ends, or limits that exclude the whole distribution; one sentence each.
     """
     statement = read_statement(spec, support)
     if statement.family.name == "discrete":
@@ -137,6 +140,11 @@ def make_distribution(spec: Mapping[str, Any], support: tuple[Any, Any] = (-np.i
         return _empirical(statement)
     native = statement.form[0] in ("minimum", "alpha", "shape")
     law = _native(statement) if native else fit(statement)
+    if law.generic == "beta" and np.any(law.args[0] + law.args[1] < _FLATTEST_BETA):
+        raise ValueError(
+            f"this beta distribution (alpha + beta = {np.min(law.args[0] + law.args[1]):.2g}) is little more than its two "
+            f"ends; allowed: {_FLATTEST_BETA:g} or more, else give the ends as a discrete distribution"
+        )
     return Distribution(statement.family.name, law, _note(statement, law, native))
 
 

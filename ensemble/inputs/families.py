@@ -13,7 +13,7 @@ PARAMETERS: dict[str, str] = {
     "mean": "mean of the final distribution",
     "median": "median of the final distribution",
     "sd": "standard deviation of the final distribution",
-    "cv": "coefficient of variation of the final distribution, sd / |mean| (a fraction)",
+    "cv": "coefficient of variation of the final distribution, sd divided by the absolute mean (a fraction)",
     "quantiles": "value at each probability of the final distribution, {0.05: 10, 0.95: 30}",
     "minimum": "smallest value of the curve before it is cut",
     "mode": "most likely value of the curve before it is cut",
@@ -64,9 +64,11 @@ class Family:
         return tuple(dict.fromkeys([key for form in self.forms for key in form] + list(self.optional)))
 
     def describe_forms(self) -> str:
-        """The allowed sets of keys, for an error message or a table."""
-        count = {2: "two ", 3: "three "}.get(self.quantiles, "")
-        return " or ".join(count + "quantiles" if form == ("quantiles",) else " + ".join(form) for form in self.forms)
+        """The allowed sets of keys, for a message or a table."""
+        native = [" + ".join(form) for form in self.forms if form not in CENTRE_AND_SPREAD + QUANTILES]
+        spread = ["mean or median with sd or cv"] if set(CENTRE_AND_SPREAD) <= set(self.forms) else []
+        quantiles = [f"{'two' if self.quantiles == 2 else 'three'} quantiles"] if QUANTILES[0] in self.forms else []
+        return "; ".join(native + spread + quantiles)
 
 
 FAMILIES: dict[str, Family] = {
@@ -123,3 +125,18 @@ FAMILIES: dict[str, Family] = {
         ),
     )
 }
+
+
+def families_table() -> str:
+    """The families as a Markdown table, as it stands in ``docs/uncertainty.md``."""
+    head = ["| `distribution` | what it is | stated by | may add |", "|---|---|---|---|"]
+    rows = [
+        f"| `{family.name}` | {family.long_name} | {family.describe_forms()} | {', '.join(family.optional)} |"
+        for family in FAMILIES.values()
+    ]
+    return "\n".join(head + rows)
+
+
+def parameters_table() -> str:
+    """The keys of a distribution as a Markdown table, as it stands in ``docs/uncertainty.md``."""
+    return "\n".join(["| key | meaning |", "|---|---|", *(f"| `{key}` | {text} |" for key, text in PARAMETERS.items())])

@@ -12,7 +12,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-
 # Noise that would leave the physical support within this many standard deviations is refused.
 _FAR = 6.0
 

@@ -55,9 +55,8 @@ def _newton_step(residual: Residual, x: np.ndarray, r: np.ndarray, unit: np.ndar
     jacobian = np.empty((len(active), count, count))
     for column in range(count):
         shift = np.zeros_like(here)
-        shift[column] = 1e-6 * size[column]
-        ahead, behind = residual(here + shift, active), residual(here - shift, active)
-        jacobian[:, :, column] = ((ahead - behind) / (2.0 * shift[column])).T
+        shift[column] = 1e-7 * size[column]
+        jacobian[:, :, column] = ((residual(here + shift, active) - r[:, active]) / shift[column]).T
     jacobian[~np.isfinite(jacobian).all((1, 2))] = 0.0
     # The pseudo-inverse steps along what the residual can see where a system is nearly singular.
     step = -np.einsum("nij,jn->in", np.linalg.pinv(jacobian, rcond=1e-12), r[:, active])
