@@ -181,7 +181,9 @@ def _type_two(y: np.ndarray, term: tuple[str, ...], columns: Mapping[tuple[str, 
     """What a term explains beyond all terms that do not contain it."""
     without = [block for other, block in columns.items() if not set(term) <= set(other)]
     ones = np.ones((len(y), 1))
-    return _residual(y, np.column_stack([ones, *without])) - _residual(y, np.column_stack([ones, *without, columns[term]]))
+    return _residual(y, np.column_stack([ones, *without])) - _residual(
+        y, np.column_stack([ones, *without, columns[term]])
+    )
 
 
 def _residual(y: np.ndarray, design: np.ndarray) -> float:

@@ -82,7 +82,7 @@ def salib_analyse(method: str, names: Sequence[str], u: np.ndarray, outputs: np.
         raise ValueError(f"{method} needs one finite result for each of its {len(u)} members")
     module = _salib(f"analyze.{method}")
     arguments: tuple[Any, ...] = (u,) if method != "fast" else ()
-    extra: dict[str, Any] = {"morris": {"num_levels": MORRIS_LEVELS}, "delta": {"num_resamples": 20}}.get(method, {})
+    extra: dict[str, Any] = {"morris": {"num_levels": MORRIS_LEVELS}, "delta": {"num_resamples": 10}}.get(method, {})
     found: dict[str, list[np.ndarray]] = {measure: [] for measure in MEASURES[method]}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -102,4 +102,6 @@ def _salib(module: str) -> Any:
     try:
         return importlib.import_module(f"SALib.{module}")
     except ImportError:
-        raise ValueError("Morris, FAST, PAWN and delta come from SALib, which is not installed; pip install SALib") from None
+        raise ValueError(
+            "Morris, FAST, PAWN and delta come from SALib, which is not installed; pip install SALib"
+        ) from None

@@ -56,4 +56,6 @@ def _ratio(squares: np.ndarray, first: np.ndarray, second: np.ndarray, count: np
     """Mean squared gradient over variance, (..., inputs, columns)."""
     variance = second / count - (first / count) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance > 0.0, 1.0, np.nan)[..., None, :] * squares / count[..., None, :] / variance[..., None, :]
+        return (
+            np.where(variance > 0.0, 1.0, np.nan)[..., None, :] * squares / count[..., None, :] / variance[..., None, :]
+        )

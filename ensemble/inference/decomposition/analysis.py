@@ -13,13 +13,14 @@ from ensemble.inference.decomposition.effects import Effects
 from ensemble.inference.decomposition.information import expected_falls
 from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement, jackknife_error, student
 from ensemble.inference.decomposition.methods import (
-    Sample,
     fit_surrogate,
     input_groups,
     latent_correlation,
     make_sample,
+    noisy_groups,
     pick_freeze_effects,
     surrogate_effects,
+    unexplained,
 )
 from ensemble.inference.decomposition.moments import MAX_FAILED, usable_rows
 from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapley_permutations, touching
@@ -109,9 +110,7 @@ def decompose(
     columns = outputs.shape[1]
     if len(outputs) != design.members:
         raise ValueError(f"the design has {design.members} members but there are {len(outputs)} results")
-    usable = usable_rows(
-        outputs, len(design.blocks), np.zeros(columns, int) if places is None else places, max_failed
-    )
+    usable = usable_rows(outputs, len(design.blocks), np.zeros(columns, int) if places is None else places, max_failed)
     sample = make_sample(design, outputs, usable)
     pools = np.ones((columns, 1)) if pools is None else pools
     notes = []
@@ -138,10 +137,23 @@ def decompose(
         removed = Estimate(*(part[..., :groups, :] for part in audit.each))
         unknown = Estimate(*(np.full_like(part, np.nan) for part in removed))
         return Decomposition(
-            design, variance, audit, "pick-freeze", audit, None, None, removed, unknown, None, dropped, rough, tuple(notes)
+            design,
+            variance,
+            audit,
+            "pick-freeze",
+            audit,
+            None,
+            None,
+            removed,
+            unknown,
+            None,
+            dropped,
+            rough,
+            tuple(notes),
         )
     parts = surrogate_effects(sample, fit, rows.variance[0])
-    r2, missed = _missed(sample, fit, audit, design)
+    left = unexplained(sample, fit)
+    missed = _missed(left, audit, design)
     surrogate = _from_surrogate(parts, pools, rows.variance[0], missed)
     best, method, verdict = _judge(surrogate, audit)
     shapley, falls = _beyond(design, fit, rows.variance[0], missed)
@@ -149,7 +161,19 @@ def decompose(
     with np.errstate(invalid="ignore"):
         halved = Estimate(*falls)
     return Decomposition(
-        design, variance, best, method, audit, surrogate, shapley, removed, halved, r2, dropped, rough, (*notes, verdict)
+        design,
+        variance,
+        best,
+        method,
+        audit,
+        surrogate,
+        shapley,
+        removed,
+        halved,
+        1.0 - left,
+        dropped,
+        rough,
+        (*notes, verdict),
     )
 
 
@@ -173,19 +197,10 @@ def _from_surrogate(parts: Effects, pools: np.ndarray, variance: np.ndarray, mis
     return Shares(_folds(parts.shares(), missed), _folds(parts.shares(pools), pooled))
 
 
-def _missed(
-    sample: Sample, fit: CrossFit, audit: Shares, design: PickFreezeDesign
-) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out R2, and the share of the variance that inputs cause and the surrogate does not explain."""
-    rows = sample.complete
-    part = CrossFit(fit.bases, fit.coefficients, fit.fold[rows])
-    y = sample.outputs[rows].astype(np.float64)
-    error = ((y - part.held_out(sample.uniforms()[rows])) ** 2).mean(0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        unexplained = np.where(y.var(0) > 0.0, error / y.var(0), 0.0)
-    noisy = [g for g, (_, members) in enumerate(design.groups) if any(name in design.series for name in members)]
-    noise = np.nan_to_num(audit.each.value[[len(design.groups) + g for g in noisy]]).sum(0)
-    return 1.0 - unexplained, np.maximum(unexplained - noise, 0.0)
+def _missed(left: np.ndarray, audit: Shares, design: PickFreezeDesign) -> np.ndarray:
+    """Share of the variance that inputs cause and the surrogate does not explain, from what it leaves in all."""
+    noise = np.nan_to_num(audit.each.value[[len(design.groups) + g for g in noisy_groups(design)]]).sum(0)
+    return np.maximum(left - noise, 0.0)
 
 
 def _judge(surrogate: Shares, audit: Shares) -> tuple[Shares, str, str]:
@@ -193,10 +208,18 @@ def _judge(surrogate: Shares, audit: Shares) -> tuple[Shares, str, str]:
     largest, critical = disagreement(surrogate.each, audit.each)
     figures = f"largest difference {largest:.1f} standard errors, {critical:.1f} allowed over all outputs at once"
     if largest > critical:
-        return audit, "pick-freeze", f"the surrogate disagrees with its pick-freeze audit ({figures}): the audit is used"
+        return (
+            audit,
+            "pick-freeze",
+            f"the surrogate disagrees with its pick-freeze audit ({figures}): the audit is used",
+        )
     known = np.isfinite(surrogate.each.half_width)
     if surrogate.each.half_width[known].mean() > audit.each.half_width[known].mean():
-        return audit, "pick-freeze", f"surrogate and audit agree ({figures}); the audit is used, its intervals are narrower"
+        return (
+            audit,
+            "pick-freeze",
+            f"surrogate and audit agree ({figures}); the audit is used, its intervals are narrower",
+        )
     chosen = Shares(*(_fill(a, b) for a, b in ((surrogate.each, audit.each), (surrogate.pooled, audit.pooled))))
     return chosen, "surrogate", f"surrogate and pick-freeze audit agree ({figures}); the surrogate is used"
 
@@ -241,7 +264,7 @@ def _beyond(
 
 def _with_series(effects: np.ndarray, design: PickFreezeDesign, variance: np.ndarray) -> np.ndarray:
     """Give what the inputs do not explain to the series, in equal parts where there are several groups of them."""
-    noisy = [g for g, (_, members) in enumerate(design.groups) if any(name in design.series for name in members)]
+    noisy = noisy_groups(design)
     if noisy:
         effects[noisy] += np.maximum(variance - effects.sum(0), 0.0) / len(noisy)
     return effects

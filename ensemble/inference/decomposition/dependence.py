@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -86,7 +86,7 @@ class ConditionalMeans:
         used[[j for j in range(self.terms.shape[1]) if self._tied(j) is None and j in given]] = False
         for found in self.sets:
             used[list(found[: sum(name in given for name in found)])] = False
-        return ~(self.terms[:, used] > 0).any(1)
+        return np.logical_not((self.terms[:, used] > 0).any(1))
 
     def given(self, inputs: Sequence[int]) -> np.ndarray:
         """Coefficients (terms, outputs) of the conditional mean given some inputs, in their own variables."""
@@ -109,9 +109,7 @@ class ConditionalMeans:
         return turned
 
 
-def subset_variances(
-    means: ConditionalMeans, groups: Sequence[Sequence[int]], patterns: np.ndarray
-) -> np.ndarray:
+def subset_variances(means: ConditionalMeans, groups: Sequence[Sequence[int]], patterns: np.ndarray) -> np.ndarray:
     """Variance given every subset of some groups, split by which other inputs a term needs.
 
     Args:
@@ -131,9 +129,7 @@ def subset_variances(
     return table
 
 
-def _walk(
-    means: ConditionalMeans, groups: Sequence[Sequence[int]]
-) -> Iterator[tuple[int, frozenset[int], np.ndarray]]:
+def _walk(means: ConditionalMeans, groups: Sequence[Sequence[int]]) -> Iterator[tuple[int, frozenset[int], np.ndarray]]:
     """Every subset of groups (as a bit code), its inputs and the coefficients turned for it, depth first."""
     stack = [(0, 0, frozenset[int](), *means.start())]
     while stack:
@@ -155,7 +151,7 @@ def _closure(terms: np.ndarray, coefficients: np.ndarray, sets: list[tuple[int, 
         keys = np.unique(np.column_stack([rest, terms[:, columns].sum(1)]), axis=0)
         grown = [_spread(key, columns) for key in keys]
         terms = np.concatenate([terms, *grown])
-    unique, first = np.unique(terms, axis=0, return_index=True)
+    unique = np.unique(terms, axis=0)
     place = {term.tobytes(): k for k, term in enumerate(unique)}
     wide = np.zeros((len(unique), coefficients.shape[1]))
     wide[[place[term.tobytes()] for term in terms[: len(coefficients)]]] = coefficients
@@ -169,11 +165,13 @@ def _spread(key: np.ndarray, columns: list[int]) -> np.ndarray:
     return terms
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compositions(total: int, parts: int) -> np.ndarray:
     """All ways to share ``total`` among ``parts``, (ways, parts)."""
     bars = np.array(list(itertools.combinations(range(total + parts - 1), parts - 1)), dtype=int)
-    edges = np.column_stack([np.full(len(bars), -1), bars.reshape(-1, parts - 1), np.full(len(bars), total + parts - 1)])
+    edges = np.column_stack(
+        [np.full(len(bars), -1), bars.reshape(-1, parts - 1), np.full(len(bars), total + parts - 1)]
+    )
     return np.diff(edges, axis=1) - 1
 
 
@@ -195,10 +193,9 @@ def _reflection(degree: int, c: float, s: float) -> np.ndarray:
     """
     weight = np.array([comb(degree, k) for k in range(degree + 1)]) ** 0.5
     matrix = np.empty((degree + 1, degree + 1))
-    for l in range(degree + 1):
-        one = _power(s, c, l)
-        other = _power(-c, s, degree - l)
-        matrix[:, l] = np.convolve(one, other) * weight[l] / weight
+    for power in range(degree + 1):
+        product = np.convolve(_power(s, c, power), _power(-c, s, degree - power))
+        matrix[:, power] = product * weight[power] / weight
     return matrix
 
 

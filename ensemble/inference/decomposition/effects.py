@@ -59,8 +59,8 @@ def effects(moments: Moments, layout: Layout) -> Effects:
     variance = (covariance(a, a) + covariance(b, b)) / 2.0
     ab = covariance(a, b)
 
-    def half_square(k: int, l: int) -> np.ndarray:
-        return (covariance(k, k) + covariance(l, l)) / 2.0 - covariance(k, l)
+    def half_square(one: int, other: int) -> np.ndarray:
+        return (covariance(one, one) + covariance(other, other)) / 2.0 - covariance(one, other)
 
     def correlation(value: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -76,7 +76,10 @@ def effects(moments: Moments, layout: Layout) -> Effects:
     else:
         first = [covariance(b, other) - rho[g] * ab for g, other in enumerate(layout.others)]
         if mirrored:
-            first = [(f + covariance(a, one) - rho[g] * ab) / 2.0 for g, (f, one) in enumerate(zip(first, layout.alone, strict=True))]
+            first = [
+                (f + covariance(a, one) - rho[g] * ab) / 2.0
+                for g, (f, one) in enumerate(zip(first, layout.alone, strict=True))
+            ]
     closed = [
         (covariance(layout.alone[i], layout.others[j]) + covariance(layout.alone[j], layout.others[i])) / 2.0
         - rho[i] * rho[j] * ab
@@ -97,6 +100,6 @@ class _Covariance:
         self.layout = layout
         self.centre = (self.mean[..., layout.a, :] + self.mean[..., layout.b, :]) / 2.0
 
-    def __call__(self, k: int, l: int) -> np.ndarray:
-        product = self.product[..., self.layout.pair(k, l), :]
-        return product - self.centre * (self.mean[..., k, :] + self.mean[..., l, :]) + self.centre**2
+    def __call__(self, one: int, other: int) -> np.ndarray:
+        product = self.product[..., self.layout.pair(one, other), :]
+        return product - self.centre * (self.mean[..., one, :] + self.mean[..., other, :]) + self.centre**2

@@ -63,22 +63,35 @@ def make_sample(design: PickFreezeDesign, outputs: np.ndarray, usable: np.ndarra
 
 def varying(sample: Sample) -> np.ndarray:
     """Columns (columns,) whose values differ by more than rounding."""
-    y = sample.outputs[sample.complete]
-    if not len(y):
+    if not sample.complete.any():
         return np.ones(sample.outputs.shape[1], bool)
-    precision = np.finfo(y.dtype).eps if np.issubdtype(y.dtype, np.floating) else 0.0
-    return y.max(0) - y.min(0) > ROUNDING * precision * np.abs(y).max(0)
+    found = []
+    for start in range(0, sample.outputs.shape[1], COLUMNS):
+        y = sample.outputs[sample.complete, start : start + COLUMNS]
+        precision = np.finfo(y.dtype).eps if np.issubdtype(y.dtype, np.floating) else 0.0
+        found.append(np.ptp(y, axis=0) > ROUNDING * precision * np.abs(y).max(0))
+    return np.concatenate(found)
 
 
 def fit_surrogate(sample: Sample, families: tuple[Family, ...]) -> CrossFit:
     """The cross-fitted surrogate of all columns, from the members of complete rows."""
-    rows, u = sample.complete, sample.uniforms()
-    fold = folds_of(sample.scramble)
-    correlation = latent_correlation(sample.design)
-    y = sample.outputs[rows]
-    bases = choose_bases(u[rows], y, fold[rows], families, degree_caps(correlation))
-    fit = cross_fit(bases, u[rows], y, fold[rows])
-    return CrossFit(fit.bases, fit.coefficients, fold)
+    rows, u, fold = np.flatnonzero(sample.complete), sample.uniforms(), folds_of(sample.scramble)
+    caps = degree_caps(latent_correlation(sample.design))
+    bases = choose_bases(u, sample.outputs, fold, families, caps, rows)
+    return cross_fit(bases, u, sample.outputs, fold, rows)
+
+
+def unexplained(sample: Sample, fit: CrossFit) -> np.ndarray:
+    """Held-out squared error over the variance, (columns,); 0 where a column does not vary."""
+    rows, u = sample.complete, sample.uniforms()[sample.complete]
+    found = []
+    for start in range(0, sample.outputs.shape[1], COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        y = sample.outputs[rows, columns].astype(np.float64)
+        part = CrossFit(fit.bases, tuple(c[:, columns] for c in fit.coefficients), fit.fold[rows])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(((y - part.held_out(u)) ** 2).mean(0) / y.var(0))
+    return np.where(varying(sample), np.concatenate(found), 0.0)
 
 
 def latent_correlation(design: PickFreezeDesign) -> np.ndarray:
@@ -94,12 +107,12 @@ def pick_freeze_effects(sample: Sample, fit: CrossFit | None) -> Effects:
     """
     use = fit is not None and not sample.layout.dependent
     u = sample.uniforms() if use else np.empty((0, 0))
-    scramble, blocks = sample.scramble[:: len(sample.design.blocks)], len(sample.design.blocks)
+    scramble = sample.scramble[:: len(sample.design.blocks)]
     parts = []
     for start in range(0, sample.outputs.shape[1], COLUMNS):
         columns = slice(start, start + COLUMNS)
         y, usable = sample.outputs[:, columns], sample.usable[:, columns]
-        shift = y[np.repeat(usable.all(1), blocks)].mean(0, dtype=np.float64)
+        shift = y[sample.complete].mean(0, dtype=np.float64) if sample.complete.any() else np.zeros(y.shape[1])
         sums = collect(y, usable, scramble, sample.layout, shift)
         if use and fit is not None:
             part = CrossFit(fit.bases, tuple(c[:, columns] for c in fit.coefficients), fit.fold)
@@ -108,7 +121,8 @@ def pick_freeze_effects(sample: Sample, fit: CrossFit | None) -> Effects:
         ways = effects(sums.pooled(), sample.layout), effects(sums.without_each(), sample.layout)
         parts.append([np.concatenate([a[None], b]) for a, b in zip(*ways, strict=True)])
     joined = Effects(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
-    return Effects(*(np.where(varying(sample), part, np.nan) for part in joined))
+    known = varying(sample)
+    return Effects(*(np.where(known, part, np.nan) for part in joined))
 
 
 def surrogate_effects(sample: Sample, fit: CrossFit, variance: np.ndarray) -> Effects:
@@ -136,13 +150,18 @@ def surrogate_effects(sample: Sample, fit: CrossFit, variance: np.ndarray) -> Ef
     result = Effects(*(np.where(np.isnan(variance), np.nan, part) for part in result))
     if not design.series:
         return result
-    noisy = [any(name in design.series for name in members) for _, members in design.groups]
+    noisy = np.isin(np.arange(len(design.groups)), noisy_groups(design))
     first, closed_pairs = result.first.copy(), result.closed.copy()
     first[:, noisy] = np.nan
     pairs = np.column_stack(np.triu_indices(len(noisy), 1))
     if closed_pairs.shape[1]:
-        closed_pairs[:, np.array(noisy)[pairs].any(1)] = np.nan
+        closed_pairs[:, noisy[pairs].any(1)] = np.nan
     return Effects(np.broadcast_to(variance, result.variance.shape), first, np.full_like(first, np.nan), closed_pairs)
+
+
+def noisy_groups(design: PickFreezeDesign) -> list[int]:
+    """Positions of the groups that hold a series."""
+    return [g for g, (_, members) in enumerate(design.groups) if any(name in design.series for name in members)]
 
 
 def input_groups(design: PickFreezeDesign) -> list[list[int]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 MAX_FAILED = 0.01
 # Columns that are transposed and multiplied at a time: bounds memory, not results.
-COLUMNS = 64
+COLUMNS = 16
 
 
 class Layout(NamedTuple):
@@ -35,9 +35,9 @@ class Layout(NamedTuple):
     pairs: np.ndarray
     dependent: bool
 
-    def pair(self, k: int, l: int) -> int:
-        """Position of the pair of blocks k and l in ``pairs``."""
-        return int(np.flatnonzero((self.pairs == sorted((k, l))).all(1))[0])
+    def pair(self, one: int, other: int) -> int:
+        """Position of a pair of blocks in ``pairs``."""
+        return int(np.flatnonzero((self.pairs == sorted((one, other))).all(1))[0])
 
 
 class Moments(NamedTuple):
@@ -88,7 +88,7 @@ def usable_rows(y: np.ndarray, blocks: int, places: np.ndarray, max_failed: floa
     Raises:
         ValueError: more rows than that are dropped.
     """
-    fine = np.isfinite(y).reshape(-1, blocks, y.shape[1]).all(1)
+    fine = np.all(np.isfinite(y).reshape(-1, blocks, y.shape[1]), axis=1, keepdims=True)[:, 0]
     for place in np.unique(places):
         fine[:, places == place] = fine[:, places == place].all(1, keepdims=True)
     dropped = float(1.0 - fine.mean(0).min(initial=1.0))

@@ -21,8 +21,9 @@ FOLDS = 8
 PATIENCE = 3
 ENOUGH = 1e-7
 COMPONENTS = 12
-# Members that choose the terms; all of them fit the coefficients.
+# Members that choose the terms, and members that fit the coefficients, at most.
 CHOOSING = 8192
+FITTING = 65536
 ROWS = 4096
 
 
@@ -77,19 +78,22 @@ def choose_bases(
     fold: np.ndarray,
     families: Sequence[Family],
     caps: tuple[DegreeCap, ...] = (),
+    rows: np.ndarray | None = None,
 ) -> tuple[Basis, ...]:
     """The basis of all members, then one for every fold, chosen without the fold.
 
     Args:
-        u: probabilities (n, d) of independent inputs; the first ``CHOOSING`` members are used, which are a
-            balanced part of a Sobol design.
-        y: outputs (n, outputs), finite.
+        u: probabilities (n, d) of independent inputs.
+        y: outputs (n, outputs).
         fold: (n,) from :func:`folds_of`.
         families: family of each input.
         caps: limits on the degree in some inputs.
+        rows: members whose outputs are finite (default: all). The first ``CHOOSING`` are used, which are a
+            balanced part of a Sobol design.
     """
-    u, fold = u[:CHOOSING], fold[:CHOOSING]
-    response = components(y[:CHOOSING])
+    rows = (np.arange(len(u)) if rows is None else rows)[:CHOOSING]
+    u, fold = u[rows], fold[rows]
+    response = components(y[rows])
     tensor = Tensor(u, families, DEGREE)
     inside = [(tensor.at(fold != k), response[fold != k]) for k in range(FOLDS)]
     outside = [(tensor.at(fold == k), response[fold == k]) for k in range(FOLDS)]
@@ -111,18 +115,22 @@ def _settled(errors: list[float]) -> bool:
     return stalled or errors[-1] < ENOUGH
 
 
-def cross_fit(bases: tuple[Basis, ...], u: np.ndarray, y: np.ndarray, fold: np.ndarray) -> CrossFit:
+def cross_fit(
+    bases: tuple[Basis, ...], u: np.ndarray, y: np.ndarray, fold: np.ndarray, rows: np.ndarray | None = None
+) -> CrossFit:
     """Least-squares coefficients in every basis, without the members of its fold.
 
     Args:
         bases: from :func:`choose_bases`.
         u: probabilities (n, d).
-        y: outputs (n, outputs), finite.
+        y: outputs (n, outputs).
         fold: (n,).
+        rows: members whose outputs are finite (default: all); the first ``FITTING`` are used.
     """
+    usable = (np.arange(len(u)) if rows is None else rows)[:FITTING]
     coefficients = []
     for k, basis in enumerate(bases):
-        rows = np.flatnonzero(fold != k - 1)
+        rows = usable[fold[usable] != k - 1]
         gram, moment = np.zeros((len(basis.terms), len(basis.terms))), np.zeros((len(basis.terms), y.shape[1]))
         for part in np.array_split(rows, len(rows) // ROWS + 1):
             columns = basis.columns(u[part])
