@@ -12,7 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ensemble.models.column.shared import CO2_RATIO, RATES
+from ensemble.models.decomposition import Kinetics, Pools, add, decay, kept_parts
+
+MONTHS = 12
 
 
 class Modes(NamedTuple):
@@ -31,27 +33,21 @@ class Modes(NamedTuple):
     respired: jax.Array
 
 
-def partition(clay: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Parts of decayed carbon that become BIO and HUM; the rest is respired. ``clay`` in %."""
-    ratio = CO2_RATIO(clay)
-    return 0.46 / (ratio + 1.0), 0.54 / (ratio + 1.0)
-
-
-def decay_modes(clay: jax.Array) -> Modes:
-    """Modes of RothC's rate matrix for one clay content (%).
+def decay_modes(kinetics: Kinetics) -> Modes:
+    """Modes of RothC's rate matrix for one clay content.
 
     DPM and RPM feed BIO and HUM, which feed each other: two eigenvalues are the rates of DPM and RPM, two
     come from the quadratic of BIO and HUM.
     """
-    k_dpm, k_rpm, k_bio, k_hum = RATES
-    to_bio, to_hum = partition(clay)
+    k_dpm, k_rpm, k_bio, k_hum = (MONTHS * rate for rate in kinetics.rates)
+    to_bio, to_hum = kinetics.to_bio, kinetics.to_hum
     bio_self, hum_self = k_bio * (1.0 - to_bio), k_hum * (1.0 - to_hum)
     half_sum, half_gap = 0.5 * (bio_self + hum_self), 0.5 * (bio_self - hum_self)
     root = jnp.sqrt(half_gap**2 + k_bio * k_hum * to_bio * to_hum)
     fast, slow = half_sum + root, half_sum - root
     zero, one = jnp.zeros_like(to_bio), jnp.ones_like(to_bio)
 
-    def feeder(rate: float) -> list[jax.Array]:
+    def feeder(rate: jax.Array) -> list[jax.Array]:
         # (B + rate I) v = -rate (to_bio, to_hum), B the block of BIO and HUM
         a, d = rate - bio_self, rate - hum_self
         b, c = k_hum * to_bio, k_bio * to_hum
@@ -65,7 +61,7 @@ def decay_modes(clay: jax.Array) -> Modes:
         jnp.stack([zero, zero, k_hum * to_bio, bio_self - slow]),
     ], axis=1)  # fmt: skip
     rates = jnp.stack([k_dpm * one, k_rpm * one, fast, slow])
-    respiring = (1.0 - to_bio - to_hum) * jnp.asarray(RATES, vectors.dtype)
+    respiring = kinetics.to_co2 * jnp.stack([k_dpm, k_rpm, k_bio, k_hum])
     return Modes(rates, vectors, jnp.linalg.inv(vectors), (respiring @ vectors) / rates)
 
 
@@ -99,7 +95,7 @@ def _apply(matrix: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def decay_months(
-    pools: jax.Array, modifier: jax.Array, inputs: jax.Array, clay: jax.Array
+    pools: jax.Array, modifier: jax.Array, inputs: jax.Array, kinetics: Kinetics
 ) -> tuple[jax.Array, jax.Array]:
     """RothC's monthly steps: decay, then input.
 
@@ -107,20 +103,17 @@ def decay_months(
         pools: t C ha-1, shape (4, layers).
         modifier: product of all rate modifiers in each month, shape (months, layers).
         inputs: carbon of one month, t C ha-1, shape (4, layers).
-        clay: %.
+        kinetics: rates and partition.
 
     Returns:
         New pools (4, layers), and carbon respired in each layer (layers,).
     """
-    rates = jnp.asarray(RATES, pools.dtype)[:, None] / 12.0
-    to_bio, to_hum = partition(clay)
+    arriving = Pools(*inputs)
 
-    def month(carry: tuple[jax.Array, jax.Array], modifier: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+    def month(carry: tuple[Pools, jax.Array], modifier: jax.Array) -> tuple[tuple[Pools, jax.Array], None]:
         pools, respired = carry
-        kept = pools * jnp.exp(-rates * modifier)
-        lost = (pools - kept).sum(axis=0)
-        made = jnp.stack([jnp.zeros_like(lost), jnp.zeros_like(lost), to_bio * lost, to_hum * lost])
-        return (kept + made + inputs, respired + (1.0 - to_bio - to_hum) * lost), None
+        after, lost = decay(pools, kept_parts(modifier, kinetics), kinetics)
+        return (add(after, arriving), respired + kinetics.to_co2 * lost), None
 
-    (pools, respired), _ = jax.lax.scan(month, (pools, jnp.zeros_like(pools[0])), modifier)
-    return pools, respired
+    (after, respired), _ = jax.lax.scan(month, (Pools(*pools), jnp.zeros_like(pools[0])), modifier)
+    return jnp.stack(after), respired

@@ -11,12 +11,22 @@ import jax.numpy as jnp
 from ensemble.models.column.decay import Modes, decay_modes
 from ensemble.models.column.layers import Layers
 from ensemble.models.column.pedogenesis import Weathering
-from ensemble.models.column.shared import rate_moisture, rate_temperature
+from ensemble.models.decomposition import Kinetics, make_kinetics
+from ensemble.models.modifiers import (
+    clay_limits,
+    deficits,
+    rate_cover,
+    rate_moisture,
+    rate_temperature,
+    recurring_deficit,
+)
 from ensemble.models.productivity import PRODUCTIVITY
 
 # Rows of the column's content, shape (tracers, layers): four RothC pools (t C ha-1), then minerals.
 POOLS, CALCITE, BASES, CLAY_1_1, CLAY_2_1, WEATHERABLE = slice(0, 4), 4, 5, 6, 7, 8
 TRACERS = 9
+# RothC's moisture deficit is that of the upper 23 cm; the column takes it for all layers.
+MOISTURE_DEPTH = 23.0
 # Litter, lime, crushed rock and what fauna takes from the ectorganic layer enter this part of the soil, cm.
 SURFACE_DEPTH = 5.0
 # Depth to which the topsoil equations of hydraulic properties apply, cm.
@@ -51,6 +61,7 @@ class Site(NamedTuple):
         plants: vegetation.
         seasons: rate modifiers of the parts of a year, natural and crop, shape (2, parts, steps, layers + 1):
             months with monthly decay, else one step times its length in years.
+        kinetics: rates and partition of RothC.
         modes: modes of decay.
         weathering: rates of pedogenesis.
     """
@@ -64,6 +75,7 @@ class Site(NamedTuple):
     incorporation: jax.Array
     plants: Plants
     seasons: jax.Array
+    kinetics: Kinetics
     modes: Modes
     weathering: Weathering
 
@@ -80,6 +92,7 @@ def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts:
     mass = per_cm * thickness
     reached = reach(layers, inputs["bioturbation_depth"])
     mixed = reached * mass
+    kinetics = make_kinetics(inputs)
     plants = _plants(inputs, layers, productivity)
     seasons = plants.modifier.reshape(2, parts, 12 // parts, -1)
     return Site(
@@ -92,7 +105,8 @@ def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts:
         incorporation=inputs["litter_incorporation"],
         plants=plants,
         seasons=seasons if monthly else seasons.sum(axis=2, keepdims=True) / 12.0,
-        modes=decay_modes(inputs["clay"]),
+        kinetics=kinetics,
+        modes=decay_modes(kinetics),
         weathering=Weathering(
             leaching=0.001 * inputs["drainage"] * inputs["calcite_solubility"],
             acid=0.001 * inputs["drainage"] * inputs["acidity"],
@@ -166,18 +180,21 @@ def _roots(layers: Layers, beta: jax.Array) -> jax.Array:
 
 def _modifiers(inputs: Mapping[str, Any], layers: Layers) -> jax.Array:
     """Rate modifiers by vegetation and month, in the layers and, last, in the ectorganic layer."""
-    at_depth = rate_temperature(soil_temperature(inputs["temperature"], jnp.asarray(layers.middle), inputs["damping_depth"]))
-    deeper = jnp.exp(-jnp.asarray(layers.middle, at_depth.dtype) / inputs["decay_depth"])
-    covers = jnp.stack([jnp.ones(12, at_depth.dtype), jnp.broadcast_to(inputs["crop_cover"], (12,))])
+    response = tuple(inputs[f"temperature_factor_{name}"] for name in ("scale", "slope", "shift"))
+    response = (*response, inputs["frost_threshold"])
+    surface, middle = inputs["temperature"], jnp.asarray(layers.middle, inputs["temperature"].dtype)
+    at_depth = rate_temperature(soil_temperature(surface, middle, inputs["damping_depth"]), *response)
+    by_place = jnp.concatenate(
+        [at_depth * jnp.exp(-middle / inputs["decay_depth"]), rate_temperature(surface, *response)[:, None]], axis=1
+    )
+    gain = inputs["precipitation"] - inputs["potential_evapotranspiration"]
+    limits = clay_limits(inputs["clay"], jnp.asarray(MOISTURE_DEPTH, gain.dtype))
 
     def seasonal(cover: jax.Array) -> jax.Array:
-        moisture = rate_moisture(
-            inputs["precipitation"], inputs["potential_evapotranspiration"], cover, inputs["clay"]
-        )
-        return moisture * (1.0 - 0.4 * cover) * inputs["decay_factor"]
+        deficit = deficits(recurring_deficit(gain, cover, limits), gain, cover, limits)
+        return rate_moisture(deficit, limits, inputs["moisture_factor_minimum"]) * rate_cover(cover, inputs["cover_factor"])
 
-    season = jax.vmap(seasonal)(covers)
-    by_place = jnp.concatenate([at_depth * deeper, rate_temperature(inputs["temperature"])[:, None]], axis=1)
+    season = jnp.stack([seasonal(jnp.ones_like(gain)), seasonal(inputs["crop_cover"])])
     return season[:, :, None] * by_place
 
 

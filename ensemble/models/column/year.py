@@ -12,13 +12,13 @@ from ensemble.models import protection
 from ensemble.models.column.decay import decay_months, decay_year
 from ensemble.models.column.layers import Layers
 from ensemble.models.column.pedogenesis import CHARGE_OF_CALCITE, Minerals, metals_in_solution, weather_year
-from ensemble.models.column.shared import water_contents
 from ensemble.models.column.site import (
     BASES, CALCITE, CLAY_1_1, CLAY_2_1, POOLS, TOPSOIL_DEPTH, TRACERS, WEATHERABLE, Site, reach,
 )  # fmt: skip
 from ensemble.models.column.transport import add_top, blend, remove_top
+from ensemble.models.hydraulics import ORGANIC_MATTER_PER_CARBON, water_content, wosten_retention
 
-ORGANIC_MATTER_IN_CARBON = 1.72
+WET, DRY = 20.0, 600.0  # hPa: meso and micro pores hold water to the first, micro pores to the second
 LEAST_ORGANIC_MATTER = 0.1  # %; the hydraulic equations hold 1 / OM and log OM
 
 
@@ -176,9 +176,10 @@ def modifiers(
 def _pores(soil: jax.Array, site: Site, inputs: Mapping[str, Any], layers: Layers) -> list[jax.Array]:
     """Water contents at -20 and -600 hPa, which follow the organic matter of each layer."""
     percent = 10.0 * soil[POOLS].sum(axis=0) / site.mass  # t C ha-1 = 0.1 kg m-2
-    organic = jnp.maximum(LEAST_ORGANIC_MATTER, ORGANIC_MATTER_IN_CARBON * percent)
+    organic = jnp.maximum(LEAST_ORGANIC_MATTER, ORGANIC_MATTER_PER_CARBON * percent)
     topsoil = jnp.asarray(layers.middle < TOPSOIL_DEPTH, organic.dtype)
-    return water_contents(inputs["clay"], inputs["silt"], organic, inputs["bulk_density"], topsoil, (20.0, 600.0))
+    curve = wosten_retention(inputs["clay"], inputs["silt"], organic, inputs["bulk_density"], topsoil)
+    return [water_content(curve, suction) for suction in (WET, DRY)]
 
 
 def turnover(
@@ -198,7 +199,7 @@ def turnover(
         soil, litter = carry
         pools = jnp.concatenate([soil[POOLS], litter[:, None]], axis=1)
         if choices.monthly:
-            pools, respired = decay_months(pools, rates, arriving / 12.0, inputs["clay"])
+            pools, respired = decay_months(pools, rates, arriving / 12.0, site.kinetics)
         else:
             pools, respired = decay_year(pools, rates[0], arriving / parts, site.modes)
         moved = pools[:, -1] * moving

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ensemble.models.base import Model
+from ensemble.models.records.rothc import KINETICS, MODIFIERS
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
 MEIJ = "van der Meij and Finke (SoilGen 3.8.2)"
@@ -63,7 +64,8 @@ PLANTS = (
 )  # fmt: skip
 
 TURNOVER = (
-    _scalar("decay_factor", "1", "multiplies all decay rates", 1.0),
+    *(spec for spec in KINETICS if not spec.name.startswith("manure")),
+    *(spec for spec in MODIFIERS if spec.name != "pan_coefficient"),
     _scalar("damping_depth", "cm", "depth at which the yearly temperature wave is damped to 1/e", 200.0, (1.0, math.inf)),
     _scalar("decay_depth", "cm", "depth over which decay rates fall to 1/e", 300.0, (1.0, math.inf)),
     _scalar("bioturbation", "t/ha/yr", "soil mixed by fauna", 11.9, source=MEIJ),

@@ -1,0 +1,199 @@
+"""The soil column: conservation, reduction to RothC, equilibrium, gradients, wrong input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble.models.base import BuildSettings
+from ensemble.models.records.column import COLUMN
+
+STOCKS = ("soc", "soc_25_75", "co2", "carbon_input", "soc_lost", "calcite_leached", "bases_leached", "calcite_stock")
+TEMPERATURE = 10.0 - 12.0 * np.cos(2.0 * np.pi * np.arange(12) / 12.0)
+DEMAND = 800.0 / 12.0 * (1.0 - 0.9 * np.cos(2.0 * np.pi * np.arange(12) / 12.0))
+
+
+def values(years, layers=20, **given):
+    """Inputs of a dry grassland on loess; ``given`` replaces defaults."""
+    found = {"temperature": TEMPERATURE, "precipitation": np.full(12, 50.0), "potential_evapotranspiration": DEMAND,
+             "drainage": 90.0, "production_factor": 0.7, **given}  # fmt: skip
+    shapes = {(): (), ("time",): (years,), ("month",): (12,), ("depth",): (layers,)}
+    for spec in COLUMN.inputs:
+        if spec.default is not None:
+            found[spec.name] = np.broadcast_to(found.get(spec.name, spec.default), shapes[spec.dims])
+    return {name: jnp.asarray(value, float) for name, value in found.items()}
+
+
+def model(outputs=STOCKS, **options):
+    return COLUMN.simulator(BuildSettings({**COLUMN.default_options(), **options}, 1, outputs))
+
+
+def every(years, period, amount):
+    series = np.zeros(years)
+    series[::period] = amount
+    return series
+
+
+def management(years):
+    """Everything that can happen to a column, within a few decades."""
+    half = np.arange(years) >= years // 2
+    return {
+        "forest": 1.0, "crop": half, "harvest": 0.3 * half, "plough_depth": 18.0 * half, "erosion": 4.0 * ~half,
+        "deposition": 1.0 * half, "lime": every(years, 10, 0.188), "base_addition": 0.05 * half,
+        "clay_addition": every(years, 40, 2.5), "mineral_addition": every(years, 40, 15.0), "clay_weathering": 1e-4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("decay", "erosion"), [("annual", "event"), ("monthly", "continuous")])
+def test_everything_is_conserved(x64, decay, erosion):
+    """Carbon, calcite and bases, from the outputs alone and from the sum of the yearly imbalances."""
+    out = jax.jit(model(decay=decay, erosion=erosion))(values(120, **management(120)))
+    assert float(out["balance"]) < 1e-12
+    arrived, left = float(out["carbon_input"].sum()), float((out["co2"] + out["soc_lost"]).sum())
+    assert abs(arrived - left - float(out["soc"][-1])) < 1e-10 * arrived
+    assert float(out["soc_lost"].sum()) > 1.0 and np.all(out["calcite_leached"] > 0.0)
+
+
+def test_float32_closes_its_budget_too():
+    out = jax.jit(model())(values(120, **management(120)))
+    assert out["soc"].dtype == jnp.float32
+    assert float(out["balance"]) < 1e-5
+
+
+def rothc_by_hand(years, monthly_input, temperature, clay, ratio):
+    """RothC's monthly arithmetic in plain Python, soil always moist and covered."""
+    rates = np.array([10.0, 0.3, 0.66, 0.02])
+    x = 1.67 * (1.85 + 1.60 * np.exp(-0.0786 * clay))
+    pools, stocks = np.zeros(4), []
+    for _ in range(years):
+        for t in temperature:
+            factor = 0.6 * 47.91 / (1.0 + np.exp(106.06 / (t + 18.27)))
+            lost = (pools * -np.expm1(-rates * factor / 12.0)).sum()
+            pools = pools * np.exp(-rates * factor / 12.0)
+            pools[2:] += np.array([0.46, 0.54]) * lost / (x + 1.0)
+            pools[:2] += monthly_input * np.array([ratio, 1.0]) / (1.0 + ratio)
+        stocks.append(pools.sum())
+    return np.array(stocks)
+
+
+def test_one_layer_without_mixing_is_rothc(x64):
+    given = {"temperature": np.linspace(3.0, 20.0, 12), "precipitation": np.full(12, 100.0), "bioturbation": 0.0,
+             "damping_depth": np.inf, "decay_depth": np.inf, "net_primary_production": 3.0, "production_factor": 1.0,
+             "potential_evapotranspiration": np.zeros(12), "bioturbation_depth": 23.0}  # fmt: skip
+    options = {"layers": (23.0,), "mechanism": "none", "decay": "monthly", "productivity": "given"}
+    ours = jax.jit(model(**options))(values(60, 1, **given))["soc"]
+    theirs = rothc_by_hand(60, 3.0 / 12.0, given["temperature"], 16.0, 0.67)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_equilibrium_is_where_running_leads(x64):
+    """Protection held (clay minerals do not change), no events: the solve stays where it is put."""
+    options = {"mechanism": "clay", "initial": "equilibrium"}
+    out = jax.jit(model(outputs=("soc_profile", "soc"), **options))(values(50, forest=1.0))
+    np.testing.assert_allclose(out["soc_profile"], out["soc_profile"][:, :1] * np.ones(50), rtol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", ["none", "clay"])
+def test_twenty_thousand_years_lead_to_the_equilibrium(x64, mechanism):
+    start = jax.jit(model(mechanism=mechanism, initial="equilibrium"))(values(1, forest=1.0))["soc"][0]
+    end = jax.jit(model(mechanism=mechanism))(values(20_000, forest=1.0))["soc"][-1]
+    assert float(end) == pytest.approx(float(start), rel=1e-8)
+
+
+def test_protection_lengthens_turnover_by_its_inverse(x64):
+    """Without mixing the stock at equilibrium is 1/d times the unprotected one; the paper's most is 25 %."""
+    still = values(1, bioturbation=0.0, clay_1_1_share=0.0)
+    protected, bare = (jax.jit(model(mechanism=m, initial="equilibrium"))(still)["soc"][0] for m in ("clay", "none"))
+    assert float(protected / bare) == pytest.approx(1.25, rel=1e-10)
+
+
+def test_no_erosion_is_erosion_at_rate_zero(x64):
+    event, continuous = (jax.jit(model(erosion=e))(values(40))["soc"] for e in ("event", "continuous"))
+    np.testing.assert_array_equal(event, continuous)
+
+
+def test_mechanism_profile_names_what_protects(x64):
+    out = jax.jit(model(outputs=("mechanism_profile", "protection_profile", "calcite_profile")))(
+        values(30, calcite=0.0, base_saturation_least=0.1)
+    )
+    assert set(np.unique(out["mechanism_profile"])) <= {1.0, 4.0}
+    assert np.all(out["calcite_profile"] == 0.0)
+    limed = jax.jit(model(outputs=("mechanism_profile",)))(values(30))
+    assert np.all(limed["mechanism_profile"] == 3.0)
+
+
+@pytest.mark.parametrize("name", ["erosion", "drainage", "production_factor", "acidity", "clay_1_1_share"])
+def test_gradient_is_the_finite_difference(x64, gradients, name):
+    run, inputs, forward, backward = gradients
+    step = 1e-6 * float(np.max(np.abs(inputs[name])))
+    high, low = (run({**inputs, name: inputs[name] + sign * step}) for sign in (1.0, -1.0))
+    assert float(forward[name]) == pytest.approx(float((high - low) / (2.0 * step)), rel=2e-5)
+    assert float(backward[name].sum()) == pytest.approx(float(forward[name]), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    """Final stock of 60 eroding years, and its derivatives along each named input, forward and reverse."""
+    with jax.enable_x64(True):
+        inputs = values(60, erosion=0.5, calcite=0.02)
+        simulate = model(erosion="continuous")
+        run = jax.jit(lambda given: simulate(given)["soc"][-1])
+        names = ("erosion", "drainage", "production_factor", "acidity", "clay_1_1_share")
+
+        def along(direction):
+            tangents = {k: jnp.full_like(v, 1.0 if k == direction else 0.0) for k, v in inputs.items()}
+            return jax.jvp(run, (inputs,), (tangents,))[1]
+
+        return run, inputs, {name: along(name) for name in names}, jax.grad(run)(inputs)
+
+
+def test_event_erosion_has_no_gradient_in_its_rate(x64):
+    inputs = values(60, erosion=2.0)
+    slope = jax.grad(lambda rate: model(erosion="event")({**inputs, "erosion": rate})["soc"][-1])(inputs["erosion"])
+    assert np.all(slope == 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "allowed"), [(0.0, 0.01), (0.05, 0.01), (0.5, 0.01), (5.0, 0.02)])
+def test_layers_half_as_thick_change_little(x64, rate, allowed):
+    coarse, fine = (
+        jax.jit(model(layers=(100.0 / n,) * n))(values(1999, n, erosion=rate, crop=1.0, plough_depth=20.0))["soc"][-1]
+        for n in (20, 40)
+    )
+    assert float(fine) == pytest.approx(float(coarse), rel=allowed)
+
+
+@pytest.mark.slow
+def test_half_the_mixing_step_changes_little(x64):
+    whole, half = (jax.jit(model(mixing_steps=n))(values(2000, forest=1.0))["soc"][-1] for n in (1, 2))
+    assert float(half) == pytest.approx(float(whole), rel=1e-3)
+
+
+def test_initial_profiles(x64):
+    given = jax.jit(model(outputs=("soc_profile",), initial="given"))(
+        values(1, initial_soc=np.linspace(9.0, 1.0, 20), production_factor=1e-9, bioturbation=0.0)
+    )
+    assert np.all(np.diff(given["soc_profile"][:, 0]) < 0.0)
+    uniform = jax.jit(model(initial="uniform", layers=(5.0, 15.0, 30.0, 50.0)))(values(1, 4, initial_stock=80.0))
+    gained = float((uniform["carbon_input"] - uniform["co2"]).sum())
+    assert float(uniform["soc"][0]) == pytest.approx(80.0 + gained, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        ({}, {"layers": ((0.0, 5.0), (4.0, 10.0))}, "overlaps"),
+        ({}, {"layers": ((0.0, 5.0), (6.0, 10.0))}, "leaves a gap"),
+        ({}, {"layers": ((1.0, 5.0),)}, "start at the surface"),
+        ({}, {"layers": (5.0, -5.0)}, "layer 2 has no thickness"),
+        ({}, {"event_depth": 100.0}, "would empty the column"),
+        ({"plough_depth": 120.0}, {}, "plough_depth is 120 cm"),
+        ({"erosion": 80.0}, {}, "erosion reaches 8 cm"),
+        ({"calcite": 1.2}, {}, "calcite is 1.2"),
+        ({"silt": 80.0}, {}, "sum to 113 %"),
+    ],
+)
+def test_wrong_input_is_refused(x64, change, options, said):
+    with pytest.raises(ValueError, match=said):
+        model(**options)(values(3, **change))
