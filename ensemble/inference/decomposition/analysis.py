@@ -18,9 +18,8 @@ from ensemble.inference.decomposition.methods import (
     latent_correlation,
     make_sample,
     noisy_groups,
-    pick_freeze_effects,
+    pick_freeze_estimates,
     surrogate_effects,
-    unexplained,
 )
 from ensemble.inference.decomposition.moments import MAX_FAILED, usable_rows
 from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapley_permutations, touching
@@ -123,9 +122,9 @@ def decompose(
         fit = fit_surrogate(sample, families)
         if design.series:
             notes.append(f"the surrogate leaves out {', '.join(design.series)}, which only the pick-freeze rows see")
-    rows = pick_freeze_effects(sample, fit)
-    audit = _from_rows(rows, pools)
-    variance = _scrambles(rows.variance)
+    rows = pick_freeze_estimates(sample, fit)
+    audit = _from_rows(rows.effects, pools)
+    variance = _scrambles(rows.effects.variance)
     rough = design.rows // design.replicates < SHOWN_ROWS
     if rough:
         notes.append(f"intervals are rough: fewer than {SHOWN_ROWS} rows a scramble")
@@ -151,12 +150,11 @@ def decompose(
             rough,
             tuple(notes),
         )
-    parts = surrogate_effects(sample, fit, rows.variance[0])
-    left = unexplained(sample, fit)
-    missed = _missed(left, audit, design)
-    surrogate = _from_surrogate(parts, pools, rows.variance[0], missed)
+    parts = surrogate_effects(sample, fit, variance.value)
+    missed = _missed(rows.unexplained, audit, design)
+    surrogate = _from_surrogate(parts, pools, variance.value, missed)
     best, method, verdict = _judge(surrogate, audit)
-    shapley, falls = _beyond(design, fit, rows.variance[0], missed)
+    shapley, falls = _beyond(design, fit, variance.value, missed)
     removed = Estimate(*(part[..., :groups, :] for part in best.each))
     with np.errstate(invalid="ignore"):
         halved = Estimate(*falls)
@@ -170,7 +168,7 @@ def decompose(
         shapley,
         removed,
         halved,
-        1.0 - left,
+        1.0 - rows.unexplained,
         dropped,
         rough,
         (*notes, verdict),

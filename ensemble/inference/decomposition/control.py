@@ -14,32 +14,37 @@ import numpy as np
 
 from ensemble.inference.decomposition.effects import Effects
 from ensemble.inference.decomposition.moments import Layout, Moments
-from ensemble.inference.decomposition.surrogate import FOLDS, Basis, CrossFit
+from ensemble.inference.decomposition.surrogate import Basis
 
 
 def controlled(
-    sample: Moments, surrogate: Moments, fit: CrossFit, kept: np.ndarray, layout: Layout, shift: np.ndarray
+    sample: Moments,
+    surrogate: Moments,
+    basis: Basis,
+    coefficients: np.ndarray,
+    kept: np.ndarray,
+    layout: Layout,
+    shift: np.ndarray,
 ) -> Moments:
-    """Sums of the sample, with the cross-fitted surrogate as control variate.
+    """Sums of one scramble, with a surrogate that has not seen it as control variate.
 
     Args:
         sample: sums of the outputs.
-        surrogate: sums of the held-out predictions at the same rows and shift; scrambles in the same order.
-        fit: the surrogates.
+        surrogate: sums of the surrogate's prediction at the same rows, about the same shift.
+        basis, coefficients: the surrogate.
         kept: whether a block keeps an input of the surrogate, (blocks, inputs).
         layout: roles of the blocks.
         shift: (outputs,) of both sums.
     """
     shared = kept[layout.pairs[:, 0]] == kept[layout.pairs[:, 1]]
-    total, product = sample.total - surrogate.total, sample.product - surrogate.product
-    for k in range(FOLDS):
-        squares, mean = fit.coefficients[k + 1][1:] ** 2, fit.coefficients[k + 1][0] - shift
-        inside = ~((fit.bases[k + 1].terms[1:] > 0)[None] & ~shared[:, None]).any(2)
-        expected = inside.astype(float) @ squares + mean**2
-        scrambles = slice(k, None, FOLDS)
-        total[scrambles] += sample.count[scrambles, None] * mean
-        product[scrambles] += sample.count[scrambles, None] * expected
-    return Moments(sample.count, total, product)
+    outside = (basis.terms[1:] > 0).astype(float) @ (~shared).T.astype(float) > 0.0
+    squares, mean = coefficients[1:] ** 2, coefficients[0] - shift
+    expected = (~outside).T.astype(float) @ squares + mean**2
+    return Moments(
+        sample.count,
+        sample.total - surrogate.total + sample.count * mean,
+        sample.product - surrogate.product + sample.count * expected,
+    )
 
 
 def polynomial_effects(basis: Basis, coefficients: np.ndarray, member: np.ndarray, closed: bool) -> Effects:

@@ -11,7 +11,7 @@ from ensemble.inference.decomposition.basis import Family
 from ensemble.inference.decomposition.control import controlled, polynomial_effects
 from ensemble.inference.decomposition.dependence import ConditionalMeans, degree_caps
 from ensemble.inference.decomposition.effects import Effects, effects
-from ensemble.inference.decomposition.moments import COLUMNS, Layout, collect, layout_of
+from ensemble.inference.decomposition.moments import COLUMNS, Layout, collect, layout_of, stack
 from ensemble.inference.decomposition.surrogate import CrossFit, choose_bases, cross_fit, folds_of
 
 # Spread of an output, relative to its size and in units of its precision, that is rounding and not variance.
@@ -81,48 +81,64 @@ def fit_surrogate(sample: Sample, families: tuple[Family, ...]) -> CrossFit:
     return cross_fit(bases, u, sample.outputs, fold, rows)
 
 
-def unexplained(sample: Sample, fit: CrossFit) -> np.ndarray:
-    """Held-out squared error over the variance, (columns,); 0 where a column does not vary."""
-    rows, u = sample.complete, sample.uniforms()[sample.complete]
-    found = []
-    for start in range(0, sample.outputs.shape[1], COLUMNS):
-        columns = slice(start, start + COLUMNS)
-        y = sample.outputs[rows, columns].astype(np.float64)
-        part = CrossFit(fit.bases, tuple(c[:, columns] for c in fit.coefficients), fit.fold[rows])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(((y - part.held_out(u)) ** 2).mean(0) / y.var(0))
-    return np.where(varying(sample), np.concatenate(found), 0.0)
-
-
 def latent_correlation(design: PickFreezeDesign) -> np.ndarray:
     """Correlation (d, d) of the inputs' normal scores."""
     return np.eye(len(design.inputs)) if design.correlation is None else np.array(design.correlation)
 
 
-def pick_freeze_effects(sample: Sample, fit: CrossFit | None) -> Effects:
-    """Parts of the variance from the rows; leading axis: all scrambles, then one left out each.
+@dataclass(frozen=True)
+class RowEstimates:
+    """What the rows say.
 
-    With a surrogate, its held-out prediction is the control variate; not where correlation crosses groups,
-    because the blocks then share parts of inputs.
+    Args:
+        effects: parts of the variance; leading axis: all scrambles, then one left out each.
+        unexplained: (columns,) squared error of the held-out surrogate over the variance; zeros without one.
     """
-    use = fit is not None and not sample.layout.dependent
-    u = sample.uniforms() if use else np.empty((0, 0))
-    scramble = sample.scramble[:: len(sample.design.blocks)]
-    parts = []
-    for start in range(0, sample.outputs.shape[1], COLUMNS):
-        columns = slice(start, start + COLUMNS)
-        y, usable = sample.outputs[:, columns], sample.usable[:, columns]
-        shift = y[sample.complete].mean(0, dtype=np.float64) if sample.complete.any() else np.zeros(y.shape[1])
-        sums = collect(y, usable, scramble, sample.layout, shift)
-        if use and fit is not None:
-            part = CrossFit(fit.bases, tuple(c[:, columns] for c in fit.coefficients), fit.fold)
-            own = collect(part.held_out(u), usable, scramble, sample.layout, shift)
-            sums = controlled(sums, own, part, sample.design.kept, sample.layout, shift)
-        ways = effects(sums.pooled(), sample.layout), effects(sums.without_each(), sample.layout)
-        parts.append([np.concatenate([a[None], b]) for a, b in zip(*ways, strict=True)])
-    joined = Effects(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
+
+    effects: Effects
+    unexplained: np.ndarray
+
+
+def pick_freeze_estimates(sample: Sample, fit: CrossFit | None) -> RowEstimates:
+    """Parts of the variance from the rows.
+
+    With a surrogate, the prediction by the fit that has not seen a scramble is the control variate there;
+    not where correlation crosses groups, because the blocks then share parts of inputs.
+    """
+    design, layout, count = sample.design, sample.layout, sample.design.replicates
+    cube = sample.outputs.reshape(design.rows, len(design.blocks), -1)
+    shift = _near_mean(cube[::count], sample.usable[::count])
+    parts, squares = [], np.zeros(cube.shape[2])
+    for scramble in range(count):
+        y, usable = cube[scramble::count], sample.usable[scramble::count]
+        sums = collect(y, usable, layout, shift)
+        if fit is not None:
+            basis, coefficients = fit.without(scramble)
+            predicted = (basis.columns(_uniforms(design, scramble)).T @ coefficients).reshape(y.shape)
+            squares += (np.where(usable[:, None], y - predicted, 0.0) ** 2).sum((0, 1))
+            if not layout.dependent:
+                own = collect(predicted, usable, layout, shift)
+                sums = controlled(sums, own, basis, coefficients, design.kept, layout, shift)
+        parts.append(sums)
+    moments = stack(parts)
+    ways = effects(moments.pooled(), layout), effects(moments.without_each(), layout)
     known = varying(sample)
-    return Effects(*(np.where(known, part, np.nan) for part in joined))
+    joined = [np.where(known, np.concatenate([a[None], b]), np.nan) for a, b in zip(*ways, strict=True)]
+    variance = np.where(known, joined[0][0], 1.0) * len(design.blocks) * sample.usable.sum(0)
+    return RowEstimates(Effects(*joined), squares / variance)
+
+
+def _near_mean(y: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Mean of some rows (rows, blocks, columns), to subtract before squaring."""
+    count = np.maximum(usable.sum(0), 1) * y.shape[1]
+    return np.where(usable[:, None], y, 0.0).sum((0, 1), dtype=np.float64) / count
+
+
+def _uniforms(design: PickFreezeDesign, scramble: int) -> np.ndarray:
+    """Independent probabilities (members, inputs) of the rows of one scramble."""
+    blocks = len(design.blocks)
+    rows = np.arange(scramble, design.rows, design.replicates)
+    return design.uniforms(design.inputs, (rows[:, None] * blocks + np.arange(blocks)).ravel())
 
 
 def surrogate_effects(sample: Sample, fit: CrossFit, variance: np.ndarray) -> Effects:

@@ -100,30 +100,27 @@ def usable_rows(y: np.ndarray, blocks: int, places: np.ndarray, max_failed: floa
     return fine
 
 
-def collect(y: np.ndarray, fine: np.ndarray, scramble: np.ndarray, layout: Layout, shift: np.ndarray) -> Moments:
-    """Sums of a sample.
+def collect(y: np.ndarray, fine: np.ndarray, layout: Layout, shift: np.ndarray) -> Moments:
+    """Sums of one scramble.
 
     Args:
-        y: outputs (members, outputs), row by row.
+        y: outputs (rows, blocks, outputs).
         fine: usable rows (rows, outputs).
-        scramble: scramble of every row, (rows,).
         layout: roles of the blocks.
         shift: (outputs,) subtracted from the outputs.
     """
-    rows, outputs = fine.shape
-    blocks, names = len(y) // rows, np.unique(scramble)
-    count = np.empty((len(names), outputs))
-    total = np.empty((len(names), blocks, outputs))
-    product = np.empty((len(names), len(layout.pairs), outputs))
-    y = y.reshape(rows, blocks, outputs)
-    for s, name in enumerate(names):
-        here = np.flatnonzero(scramble == name)
-        for start in range(0, outputs, COLUMNS):
-            part = slice(start, start + COLUMNS)
-            sample = np.moveaxis(y[here, :, part], -1, 0).astype(np.float64) - shift[part, None, None]
-            sample[~fine[here, part].T] = 0.0
-            gram = sample.transpose(0, 2, 1) @ sample
-            count[s, part] = fine[here, part].sum(0)
-            total[s, :, part] = sample.sum(1).T
-            product[s, :, part] = gram[:, layout.pairs[:, 0], layout.pairs[:, 1]].T
-    return Moments(count, total, product)
+    total = np.empty(y.shape[1:])
+    product = np.empty((len(layout.pairs), y.shape[2]))
+    for start in range(0, y.shape[2], COLUMNS):
+        part = slice(start, start + COLUMNS)
+        sample = np.moveaxis(y[:, :, part], -1, 0).astype(np.float64, order="C") - shift[part, None, None]
+        sample[~fine[:, part].T] = 0.0
+        gram = sample.transpose(0, 2, 1) @ sample
+        total[:, part] = sample.sum(1).T
+        product[:, part] = gram[:, layout.pairs[:, 0], layout.pairs[:, 1]].T
+    return Moments(fine.sum(0).astype(np.float64), total, product)
+
+
+def stack(parts: Sequence[Moments]) -> Moments:
+    """Sums of all scrambles, with the scrambles as leading axis."""
+    return Moments(*(np.stack(part) for part in zip(*parts, strict=True)))

@@ -38,11 +38,6 @@ class Basis:
         """Values (terms, n) at the probabilities ``u`` (n, d)."""
         return Tensor(u, self.families, int(self.terms.max(initial=0))).columns(self.terms)
 
-    def predict(self, u: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """The expansion (n, outputs) at ``u`` (n, d), in blocks of rows."""
-        parts = np.array_split(u, len(u) // ROWS + 1)
-        return np.concatenate([self.columns(part).T @ coefficients for part in parts])
-
 
 @dataclass(frozen=True)
 class CrossFit:
@@ -51,25 +46,19 @@ class CrossFit:
     Args:
         bases: the basis of all members, then those of the folds.
         coefficients: (terms, outputs) for each basis, in the outputs' unit.
-        fold: (n,) fold of every member.
     """
 
     bases: tuple[Basis, ...]
     coefficients: tuple[np.ndarray, ...]
-    fold: np.ndarray
 
-    def held_out(self, u: np.ndarray) -> np.ndarray:
-        """Prediction (n, outputs) of every member by the surrogate that has not seen its fold."""
-        predicted = np.empty((len(u), self.coefficients[0].shape[1]))
-        for k in range(FOLDS):
-            rows = self.fold == k
-            predicted[rows] = self.bases[k + 1].predict(u[rows], self.coefficients[k + 1])
-        return predicted
+    def without(self, scramble: int) -> tuple[Basis, np.ndarray]:
+        """The surrogate that has not seen a scramble."""
+        return self.bases[1 + scramble % FOLDS], self.coefficients[1 + scramble % FOLDS]
 
 
 def folds_of(scramble: np.ndarray) -> np.ndarray:
     """Fold of every member: scrambles dealt to the folds in turn, so that no fold shares a point."""
-    return np.searchsorted(np.unique(scramble), scramble) % FOLDS
+    return scramble % FOLDS
 
 
 def choose_bases(
@@ -137,7 +126,7 @@ def cross_fit(
             gram += columns @ columns.T
             moment += columns @ y[part]
         coefficients.append(solve(gram, moment))
-    return CrossFit(bases, tuple(coefficients), fold)
+    return CrossFit(bases, tuple(coefficients))
 
 
 def components(y: np.ndarray) -> np.ndarray:
