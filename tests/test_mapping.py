@@ -26,7 +26,7 @@ def test_table_4_totals_follow_from_its_means_and_areas(column):
     means = np.array([[TABLE_4[column][name][0] for name in CLASSES]] * 2)
     rows = class_totals(means, list(AREAS.values()), CLASSES, scale=1e-3)
     for row in rows[:-1]:
-        assert row.mean == pytest.approx(TABLE_4[column][row.name][1], abs=0.0054 * row.area / 1000)
+        assert row.mean == pytest.approx(TABLE_4[column][row.name][1], abs=0.0055 * row.area / 1000)
     assert rows[-1].mean == pytest.approx(TOTALS[column], abs=0.005 * 790605 / 1000)
     assert rows[-1].area == 790605
     assert sum(TABLE_4[column][name][1] for name in CLASSES) == pytest.approx(TOTALS[column], abs=0.011)
