@@ -22,7 +22,7 @@ PATIENCE = 3
 ENOUGH = 1e-7
 COMPONENTS = 12
 # Members that choose the terms, and members that fit the coefficients, at most.
-CHOOSING = 8192
+CHOOSING = 4096
 FITTING = 65536
 ROWS = 4096
 
