@@ -94,13 +94,15 @@ def _default_store(study: Path, out: Path | None) -> Path:
 def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Run a study: validate, plan, compute what is missing, statistics, report. Run again to resume."""
     with _guarded():
-        from ensemble.pipeline import load_plan, run_plan
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import load_plan, plan_notes, run_plan
 
-        plan = load_plan(study, set_ or (), seed, members)
-        for note in plan.notes:
-            _say(note)
         store = _default_store(study, out)
-        result = run_plan(plan, store, quiet=_Verbosity.quiet, stop_on_signals=True)
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        plan = load_plan(study, set_ or (), seed, members)
+        for note in plan_notes(plan):
+            _say(note)
+        result = run_plan(plan, store, quiet=_Verbosity.quiet)
         for line in result.summary_lines():
             _say(line)
 

@@ -12,7 +12,7 @@ ROOT = Path(ensemble.__file__).parent
 ROOMS = (
     "specs", "errors", "units", "config", "keys", "provenance", "inputs", "design", "models", "plan", "propagate",
     "linearise", "store", "summary", "execute", "inference", "indicators", "mapping", "crediting", "validation",
-    "twin", "report", "pipeline", "listing", "cli",
+    "twin", "report", "pipeline", "api", "listing", "cli",
 )  # fmt: skip
 NO_JAX = ("specs", "errors", "units", "config", "provenance", "plan", "store", "summary", "report", "cli", "listing")
 
@@ -70,7 +70,7 @@ def test_propagate_and_store_do_not_know_each_other():
 
 def test_only_the_entry_points_import_the_pipeline():
     users = {room(n) for p, n in modules().items() for t, _ in imports(p) if t.startswith("ensemble.pipeline")}
-    assert users <= {"cli", "__init__", "pipeline"}
+    assert users <= {"cli", "api", "pipeline"}
 
 
 def test_models_know_only_jax_specs_and_units():

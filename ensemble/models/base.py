@@ -57,6 +57,7 @@ class Model:
         cost: about how many floating-point operations one step (or one formula) takes.
         source: papers.
         derives: input name this model was made to provide to others (a model of an input).
+        pools: outputs that add up to the first one, from the slowest to the fastest, for figures.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Model:
     cost: float = 100.0
     source: str = ""
     derives: str | None = None
+    pools: tuple[str, ...] = ()
 
     def default_options(self) -> dict[str, Any]:
         """Value of every option when a study is silent."""

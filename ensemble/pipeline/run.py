@@ -12,7 +12,9 @@ from ensemble.config import load_study
 from ensemble.errors import Stopped
 from ensemble.execute.progress import progress
 from ensemble.pipeline.bins import bins_for
+from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
 from ensemble.pipeline.layout import FLAGS, STAGE, packing_of, root_attributes, stage_of
+from ensemble.pipeline.reporting import write_store_report
 from ensemble.pipeline.statistics import statistics_of
 from ensemble.plan import Plan, make_plan
 from ensemble.propagate import FAILURES, TileResult, propagate
@@ -70,15 +72,17 @@ def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
         StoreRefused: the store belongs to another study, platform or process, or cannot be written.
         Stopped: more members failed than ``execution.max_failed`` allows.
     """
-    from ensemble.pipeline.reporting import write_store_report
-
     bins = bins_for(plan, path)
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
         compute_tiles(plan, store, bins.bins, quiet)
+        if not plan.keep_members and not store.has_group(SAMPLE):
+            store.write_group(SAMPLE, sample_of(plan))
         if not store.has_group(STATISTICS):
             store.write_group(STATISTICS, statistics_of(plan, store, bins.bins))
-        report, headline = write_store_report(plan, store)
+        if len(plan.observations) and not store.has_group(OBSERVATIONS):
+            store.write_group(OBSERVATIONS, compared(plan, store))
+        report, headline = write_store_report(store)
     failed = sum(entry.failed for entry in store.entries(STAGE).values())
     return RunResult(path, report, plan.members, failed, tuple(headline))
 

@@ -1,0 +1,31 @@
+"""Hand-over formats of a finished store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ensemble.errors import InputError
+from ensemble.store import export_csv, export_netcdf, open_store
+
+FORMS = {"csv": export_csv, "netcdf": export_netcdf}
+# Groups that mean something to others; the packed sums of the tiles do not.
+GROUPS = ("members", "inputs", "statistics")
+
+
+def export_store(store: Path, form: str, folder: Path | None = None) -> list[Path]:
+    """Write the members, inputs and statistics of a store.
+
+    Args:
+        store: a finished store.
+        form: ``csv`` or ``netcdf``.
+        folder: where to; beside the store by default.
+
+    Raises:
+        InputError: there is no such form.
+        StoreRefused: the store is not finished, or the folder cannot be written.
+    """
+    if form not in FORMS:
+        raise InputError(f"--as {form} is not allowed; allowed: {', '.join(FORMS)}")
+    opened = open_store(store)
+    groups = [group for group in GROUPS if group in opened.groups()]
+    return FORMS[form](opened, folder or store.with_name(f"{store.stem}_{form}"), groups)

@@ -1,0 +1,185 @@
+"""The report of a finished store, from the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ensemble import __version__
+from ensemble.models.registry import builtin_models
+from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, members_of
+from ensemble.plan.plan import measured_name
+from ensemble.propagate import FAILURES
+from ensemble.report import Results, Tornado, run_report, write_report
+from ensemble.store import Store, open_store
+from ensemble.summary.skill import group_skill
+
+# Failed pairs that are listed with their inputs.
+LISTED_FAILURES = 50
+LIMITS = (
+    "The bands hold what the study calls uncertain, and nothing else: errors of the model's own structure are in them "
+    "only where an option is uncertain.",
+    "Predictive bands add the measurement error that the study states; they are what a measurement should be compared with.",
+)
+
+
+def report_store(path: Path) -> Path:
+    """Write the report of a finished store again, beside it.
+
+    Raises:
+        StoreRefused: there is no store, or it is not finished.
+    """
+    return write_store_report(open_store(path))[0]
+
+
+def write_store_report(store: Store) -> tuple[Path, tuple[str, ...]]:
+    """Write the report of a finished store; returns its path and what it says in words."""
+    results = results_of(store)
+    content = run_report(results)
+    path = store.path.with_name(f"{store.path.stem}.report.html")
+    write_report(path, content)
+    sentences = [] if results.groups is None else [_said(results, row) for _, row in results.groups.iterrows()]
+    return path, (content.headline, *sentences)
+
+
+def _said(results: Results, row: pd.Series) -> str:
+    where = [results.title_of(row["scenario"])] if len(results.scenarios) > 1 else []
+    where += [row["site"]] if len(results.all_sites) > 1 else []
+    return f"{', '.join(where)}: {row['sentence']}" if where else str(row["sentence"])
+
+
+def results_of(store: Store) -> Results:
+    """What there is to say about a finished run."""
+    study: dict[str, Any] = store.attrs["study"]
+    statistics, members = store.dataset("statistics"), store.dataset("members")
+    settings = study.get("report", {})
+    main = settings.get("output") or _first_output(statistics, study)
+    kept = main in members or store.has_group(SAMPLE)
+    observations, skill, groups = _compared(store, main)
+    measured = measured_name(main)
+    return Results(
+        main=main,
+        statistics=statistics,
+        members=members_of(store) if kept else None,
+        measured=measured if f"{measured}_mean" in statistics else None,
+        observations=observations,
+        skill=skill,
+        groups=groups,
+        titles={name: arm["title"] for name, arm in study.get("scenarios", {}).items() if arm.get("title")},
+        sites=tuple(settings.get("sites") or ()),
+        pools=_pools(study, statistics),
+        tornado=_tornado(statistics, main),
+        delta_sd=statistics[f"{main}_sd_delta"].values if f"{main}_sd_delta" in statistics else None,
+        delta_leaves_out=_left_out(study),
+        failures=_failures(store, members),
+        facts=_facts(store, statistics, study),
+        provenance=_provenance(store),
+        files=tuple(store.attrs["inputs"].items()),
+        reproduce=(f"ensemble run {study_name(store)}.yaml --seed {store.attrs['seed']}",),
+        limits=LIMITS,
+        title=str(store.attrs["title"]),
+        footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
+    )
+
+
+def study_name(store: Store) -> str:
+    """Name of the study a store was made from, by the store's own name."""
+    return store.path.stem
+
+
+def _first_output(statistics: xr.Dataset, study: Mapping[str, Any]) -> str:
+    wanted = study.get("outputs", {}).get("variables")
+    if wanted:
+        return wanted[0]
+    model = builtin_models().get(study["model"])
+    means = [str(name).removesuffix("_mean") for name in statistics.data_vars if str(name).endswith("_mean")]
+    order = [spec.name for spec in model.outputs] if model else sorted(means)
+    return next(name for name in order if name in means)
+
+
+def _compared(store: Store, main: str) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame | None]:
+    if not store.has_group(OBSERVATIONS):
+        return pd.DataFrame(), None, None
+    table = store.dataset(OBSERVATIONS).to_dataframe().reset_index(drop=True)
+    for name in ("scenario", "site", "variable"):
+        table[name] = table[name].astype(str)
+    table = table[table["variable"] == main].reset_index(drop=True)
+    if table.empty:
+        return pd.DataFrame(), None, None
+    columns = ["scenario", "site", "time", "record", "variable", "value", "error"]
+    simulated, measured = at_points(members_of(store), main, table)
+    return table[columns], table, group_skill(table, simulated, measured, ["variable", "scenario", "site"])
+
+
+def _pools(study: Mapping[str, Any], statistics: xr.Dataset) -> tuple[str, ...]:
+    model = builtin_models().get(study["model"])
+    pools = model.pools if model else ()
+    return tuple(pools) if pools and all(f"{pool}_mean" in statistics for pool in pools) else ()
+
+
+def _tornado(statistics: xr.Dataset, main: str) -> Tornado | None:
+    name = f"{main}_first_order"
+    if name not in statistics:
+        return None
+    effects = statistics[name]
+    effects = effects.isel({dim: -1 for dim in effects.dims if dim not in ("parameter", "scenario", "site")})
+    effects = effects.transpose("parameter", "scenario", "site")
+    return Tornado(tuple(str(label) for label in statistics["parameter"].values), effects.values)
+
+
+def _left_out(study: Mapping[str, Any]) -> tuple[str, ...]:
+    uncertain = study.get("uncertain", {})
+    return tuple(label for label, e in uncertain.items() if "autocorrelation" in e or "weather" in e)
+
+
+def _failures(store: Store, members: xr.Dataset) -> pd.DataFrame:
+    """One row a failed pair, with what it drew."""
+    failed = members["failed"].values
+    rows, columns = np.nonzero(failed)
+    rows, columns = rows[:LISTED_FAILURES], columns[:LISTED_FAILURES]
+    if not len(rows):
+        return pd.DataFrame()
+    table = pd.DataFrame(
+        {
+            "member": rows,
+            "site": members["site"].values[columns].astype(str),
+            "reason": [FAILURES[int(code)] for code in failed[rows, columns]],
+        }
+    )
+    for name, drawn in store.dataset("inputs").data_vars.items():
+        values = drawn.values
+        table[str(name)] = values[rows] if values.ndim == 1 else values[rows, columns]
+    return table
+
+
+def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    tiling = store.tiling("members")
+    facts = [
+        ("model", str(store.attrs["source"])),
+        ("options", ", ".join(f"{k} = {v}" for k, v in study.get("options", {}).items()) or "defaults"),
+        ("members", f"{tiling.shape['member']:,} ({study['design']['type']} design, seed {store.attrs['seed']})"),
+        ("sites", f"{tiling.shape['site']:,}"),
+        ("scenarios", ", ".join(str(name) for name in statistics["scenario"].values)),
+        ("precision", study["precision"]),
+    ]
+    facts += [(f"uncertain: {label}", _stated(entry)) for label, entry in study.get("uncertain", {}).items()]
+    for entry in study.get("correlation", []):
+        facts.append((f"correlation: {' and '.join(entry['between'])}", f"{entry['kind']} {entry['value']:g}"))
+    return tuple(facts)
+
+
+def _stated(entry: Mapping[str, Any]) -> str:
+    shown = {key: value for key, value in entry.items() if not (key, value) in (("per", "member"), ("block", 1))}
+    return ", ".join(f"{key}: {value}" for key, value in shown.items())
+
+
+def _provenance(store: Store) -> tuple[tuple[str, str], ...]:
+    platform = store.attrs["platform"]
+    rows = [("study digest", store.attrs["study_digest"]), ("store digest", store.digest())]
+    rows += [(name, str(version)) for name, version in store.attrs["versions"].items()]
+    return (*rows, ("machine", f"{platform['machine']}, {platform['instructions']}, {platform['device']}"))
