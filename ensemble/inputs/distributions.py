@@ -17,15 +17,15 @@ from scipy import special
 
 from ensemble.inputs.fitting import fit
 from ensemble.inputs.parents import PARENTS
-from ensemble.inputs.statement import Statement, read_statement
+from ensemble.inputs.statement import LARGEST, Statement, read_statement
 from ensemble.inputs.tabulated import Atoms, Knots, sample_knots
 from ensemble.inputs.truncation import Truncated
 
 # Probability below which a cut is not worth a word: less than one member in a million.
 WORTH_SAYING = 1e-6
 
-# Below this alpha + beta most of a beta's probability is within rounding of its ends.
-_FLATTEST_BETA = 0.35
+# Beyond these, nearly all probability is within rounding of an end, or moments leave double precision.
+_LEAST_BETA, _LEAST_GAMMA, _WIDEST_LOGNORMAL = 0.35, 1e-3, 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +140,7 @@ def make_distribution(spec: Mapping[str, Any], support: tuple[Any, Any] = (-np.i
         return _empirical(statement)
     native = statement.form[0] in ("minimum", "alpha", "shape")
     law = _native(statement) if native else fit(statement)
-    if law.generic == "beta" and np.any(law.args[0] + law.args[1] < _FLATTEST_BETA):
-        raise ValueError(
-            f"this beta distribution (alpha + beta = {np.min(law.args[0] + law.args[1]):.2g}) is little more than its two "
-            f"ends; allowed: {_FLATTEST_BETA:g} or more, else give the ends as a discrete distribution"
-        )
+    _check_extreme(law)
     return Distribution(statement.family.name, law, _note(statement, law, native))
 
 
@@ -161,10 +157,28 @@ def _native(statement: Statement) -> Truncated:
     return law
 
 
+def _check_extreme(law: Truncated) -> None:
+    """Refuse shapes that double precision cannot carry."""
+    if law.generic == "beta" and np.any(law.args[0] + law.args[1] < _LEAST_BETA):
+        raise ValueError(
+            f"this beta distribution (alpha + beta = {np.min(law.args[0] + law.args[1]):.2g}) is little more than its two "
+            f"ends; allowed: {_LEAST_BETA:g} or more, else give the ends as a discrete distribution"
+        )
+    if law.generic == "gamma" and np.any(law.args[0] < _LEAST_GAMMA):
+        raise ValueError(
+            f"this gamma distribution (shape {np.min(law.args[0]):.2g}) is too skewed; allowed: shape {_LEAST_GAMMA:g} or more"
+        )
+    if law.generic == "lognorm" and np.any(law.args[0] > _WIDEST_LOGNORMAL):
+        raise ValueError(
+            f"this lognormal distribution (sd of its logarithm {np.max(law.args[0]):.3g}) is too wide; "
+            f"allowed: up to {_WIDEST_LOGNORMAL:g}"
+        )
+
+
 def _excluded(statement: Statement, first: float, last: float) -> str:
+    low, high = _limits(statement)
     return (
-        f"the limits {np.max(statement.lower):g} to {np.min(statement.upper):g} exclude the whole "
-        f"{statement.family.name} distribution ({first:g} to {last:g})"
+        f"the limits {low:g} to {high:g} exclude the whole {statement.family.name} distribution ({first:g} to {last:g})"
     )
 
 
@@ -174,12 +188,12 @@ def _note(statement: Statement, law: Truncated, native: bool) -> str:
     cut = np.max(np.asarray(below + above))
     if cut <= WORTH_SAYING:
         return ""
-    share = f"{'up to ' if law.shape else ''}{100.0 * cut:.3g} %"
-    limits = f"{np.max(statement.lower):g} to {np.min(statement.upper):g}"
+    up_to = "up to " if law.shape else ""
     if native:
-        return f"{share} of the {statement.family.name} distribution lies outside {limits}; it is cut and renormalised"
+        return _cut_note(statement, float(cut), up_to)
+    low, high = _limits(statement)
     return (
-        f"cut to {limits}, which removes {share} of the uncut {statement.family.name} curve; "
+        f"cut to {low:g} to {high:g}, which removes {up_to}{100.0 * cut:.3g} % of the uncut {statement.family.name} curve; "
         f"the stated numbers hold for the final distribution"
     )
 
@@ -187,7 +201,7 @@ def _note(statement: Statement, law: Truncated, native: bool) -> str:
 def _discrete(statement: Statement) -> Distribution:
     """Listed values: numbers in rising order, names in the order they were written."""
     values = list(statement.table["values"])
-    if len(values) < 1:
+    if not values:
         raise ValueError("values is empty; allowed: at least one value")
     if len(set(map(str, values))) < len(values):
         raise ValueError(f"values {values} name one value twice")
@@ -198,43 +212,63 @@ def _discrete(statement: Statement) -> Distribution:
         raise ValueError(f"probabilities {weights.tolist()} are not allowed; allowed: above 0, with a sum of 1")
     if any(isinstance(value, str | bool) for value in values):
         return Distribution("discrete", Atoms(np.array(values, dtype=object), weights / weights.sum()))
-    numbers = np.array(values, dtype=float)
+    numbers = _sample(values)
     return _atoms(statement, numbers, weights / weights.sum())
 
 
 def _atoms(statement: Statement, numbers: np.ndarray, weights: np.ndarray) -> Distribution:
     order = np.argsort(numbers, kind="stable")
     numbers, weights = numbers[order], weights[order]
-    inside = (numbers >= statement.lower) & (numbers <= statement.upper)
+    low, high = _limits(statement)
+    inside = (numbers >= low) & (numbers <= high)
     if not inside.any():
         raise ValueError(_excluded(statement, numbers[0], numbers[-1]))
     cut = weights[~inside].sum()
     return Distribution(
         statement.family.name,
         Atoms(numbers[inside], weights[inside] / weights[inside].sum()),
-        _cut_values_note(statement, cut),
+        _cut_note(statement, cut),
     )
 
 
-def _cut_values_note(statement: Statement, cut: float) -> str:
-    if cut <= WORTH_SAYING:
-        return ""
+def _limits(statement: Statement) -> tuple[float, float]:
+    """The limits that hold at every site."""
+    return float(np.max(statement.lower)), float(np.min(statement.upper))
+
+
+def _cut_note(statement: Statement, cut: float, up_to: str = "") -> str:
+    low, high = _limits(statement)
     return (
-        f"{100.0 * cut:.3g} % of the {statement.family.name} distribution lies outside {statement.lower:g} to "
-        f"{statement.upper:g}; it is cut and renormalised"
+        f"{up_to}{100.0 * cut:.3g} % of the {statement.family.name} distribution lies outside {low:g} to {high:g}; "
+        f"it is cut and renormalised"
+        if cut > WORTH_SAYING
+        else ""
     )
+
+
+def _sample(values: Any) -> np.ndarray:
+    try:
+        numbers = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError("values must be numbers") from None
+    wrong = numbers[~(np.abs(numbers) <= LARGEST)]
+    if wrong.size:
+        raise ValueError(f"values contain {wrong.flat[0]:g}; allowed: finite numbers up to {LARGEST:g} in size")
+    return numbers
 
 
 def _empirical(statement: Statement) -> Distribution:
     """A sample: its interpolated quantile function, or its values resampled with equal probability."""
-    values, method = np.asarray(statement.table["values"], dtype=float), statement.table.get("method", "interpolate")
+    values, method = _sample(statement.table["values"]), statement.table.get("method", "interpolate")
     if method not in ("interpolate", "resample"):
         raise ValueError(f"method '{method}' is not allowed; allowed: interpolate, resample")
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError("an empirical distribution needs one column of at least two finite values")
+    if values.ndim != 1 or len(np.unique(values)) < 2:
+        raise ValueError("an empirical distribution needs one column of at least two different values")
     if method == "resample":
         return _atoms(statement, values, np.full(len(values), 1.0 / len(values)))
-    if values.max() <= statement.lower or values.min() >= statement.upper:
+    low, high = _limits(statement)
+    overlap = min(values.max(), high) - max(values.min(), low)
+    if overlap <= WORTH_SAYING * np.ptp(values):
         raise ValueError(_excluded(statement, values.min(), values.max()))
-    knots, cut = sample_knots(values, float(statement.lower), float(statement.upper))
-    return Distribution("empirical", knots, _cut_values_note(statement, cut))
+    knots, cut = sample_knots(values, low, high)
+    return Distribution("empirical", knots, _cut_note(statement, cut))

@@ -177,6 +177,8 @@ def _largest_normal_sd(mean: float, low: float, high: float) -> float:
         return 0.5 + rate / 12.0 if abs(rate) < 1e-4 else 1.0 / -np.expm1(-rate) - 1.0 / rate
 
     bound = 2.0 / min(share, 1.0 - share)
-    rate = optimize.root_scalar(lambda a: mean_of(a) - share, bracket=(-bound, bound)).root
-    variance = 1.0 / 12.0 if abs(rate) < 1e-3 else 1.0 / rate**2 - 1.0 / (4.0 * np.sinh(rate / 2.0) ** 2)
+    with np.errstate(over="ignore"):
+        rate = optimize.root_scalar(lambda a: mean_of(a) - share, bracket=(-bound, bound)).root
+    half = min(abs(rate) / 2.0, 350.0)
+    variance = 1.0 / 12.0 if abs(rate) < 1e-3 else 1.0 / rate**2 - 1.0 / (4.0 * np.sinh(half) ** 2)
     return (high - low) * float(np.sqrt(variance))

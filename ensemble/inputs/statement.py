@@ -14,6 +14,11 @@ from ensemble.inputs.families import FAMILIES, Family
 # Keys that hold numbers, one or one a site.
 _NUMBERS = ("mean", "median", "sd", "cv", "minimum", "mode", "maximum", "alpha", "beta", "shape", "scale")
 _POSITIVE = ("sd", "cv", "alpha", "beta", "shape", "scale")
+# Sizes that arithmetic in double precision can carry through; no soil quantity is near them.
+LARGEST = 1e30
+_SIZES = (1.0 / LARGEST, LARGEST)
+_SHAPES = (1e-3, 1e9)
+_NARROWEST = 1e-9
 _DEFAULTS = {"beta": {"minimum": 0.0, "maximum": 1.0}, "pert": {"shape": 4.0}}
 
 
@@ -81,8 +86,8 @@ def read_statement(spec: Mapping[str, Any], support: tuple[Any, Any]) -> Stateme
         numbers,
         probabilities,
         quantiles,
-        np.maximum(_limit(given.get("lower", -np.inf)), _limit(support[0])),
-        np.minimum(_limit(given.get("upper", np.inf)), _limit(support[1])),
+        np.maximum(_number("lower", given["lower"]) if "lower" in given else -np.inf, _limit(support[0])),
+        np.minimum(_number("upper", given["upper"]) if "upper" in given else np.inf, _limit(support[1])),
         {key: given[key] for key in ("values", "probabilities", "method") if key in given},
     )
     _check_shapes(statement)
@@ -121,6 +126,11 @@ def _number(key: str, value: Any) -> np.ndarray:
         raise ValueError(f"{key} {array[~np.isfinite(array)].flat[0]} is not allowed; allowed: finite numbers")
     if key in _POSITIVE and not (array > 0.0).all():
         raise ValueError(f"{key} {array.min():g} is not allowed; allowed: above 0")
+    low, high = _SHAPES if key in ("alpha", "beta", "shape") else _SIZES
+    size = np.abs(array[array != 0.0])
+    if not ((size >= low) & (size <= high)).all():
+        wrong = size[(size < low) | (size > high)][0]
+        raise ValueError(f"{key} of size {wrong:g} is not allowed; allowed: {low:g} to {high:g}")
     return array
 
 
@@ -170,7 +180,7 @@ def _check_order(statement: Statement) -> None:
         raise ValueError(f"a {family.name} distribution needs lower or upper")
     for small, large in (("minimum", "mode"), ("mode", "maximum"), ("minimum", "maximum")):
         if small in numbers and large in numbers:
-            equal_allowed = "mode" in (small, large)
+            equal_allowed = "mode" in (small, large) or "mode" in numbers
             right = numbers[small] <= numbers[large] if equal_allowed else numbers[small] < numbers[large]
             if not np.all(right):
                 site = None if np.ndim(right) == 0 else int(np.argmin(right))
@@ -187,8 +197,27 @@ def _check_order(statement: Statement) -> None:
     if family.name == "beta":
         _check_inside(placed, numbers["minimum"], numbers["maximum"], "it lives between its minimum and maximum")
     _check_inside(placed, low, high, f"the limits are {np.max(low):g} to {np.min(high):g}")
+    _check_width(statement, placed)
     if "cv" in numbers and np.any(placed.get("mean", placed.get("median", 1.0)) == 0.0):
         raise ValueError("a cv says nothing about a distribution centred on 0; give its sd")
+
+
+def _check_width(statement: Statement, placed: Mapping[str, np.ndarray]) -> None:
+    """Refuse a distribution that rounding cannot tell from one number."""
+    numbers, values = statement.numbers, list(placed.values())
+    values += [numbers[key] for key in ("minimum", "maximum") if key in numbers and key in statement.form]
+    if "cv" in numbers:
+        narrow = numbers["cv"] < _NARROWEST
+    elif "sd" in numbers:
+        narrow = numbers["sd"] < _NARROWEST * np.abs(values[0])
+    elif len(values) > 1:
+        narrow = values[-1] - values[0] <= _NARROWEST * np.maximum(np.abs(values[0]), np.abs(values[-1]))
+    else:
+        return
+    if np.any(narrow):
+        raise ValueError(
+            f"this {statement.family.name} distribution is too narrow to differ from one number: give the number"
+        )
 
 
 def _check_inside(placed: Mapping[str, np.ndarray], low: np.ndarray, high: np.ndarray, why: str) -> None:

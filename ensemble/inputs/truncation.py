@@ -67,7 +67,12 @@ class _Beta:
         return loc + scale * self._inverse(a, b, p)
 
     def isf(self, s: Any, a: Any, b: Any, loc: Any, scale: Any) -> np.ndarray:
-        return loc + scale * (1.0 - self._inverse(b, a, s))
+        x = 1.0 - self._inverse(b, a, s)
+        low = x < 0.5
+        if np.any(low):
+            a, b, s = (np.broadcast_to(part, x.shape)[low] for part in (a, b, s))
+            x[low] = self._inverse(a, b, 1.0 - s)
+        return loc + scale * x
 
     def support(self, a: Any, b: Any, loc: Any, scale: Any) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(loc), np.asarray(loc + scale)
@@ -150,6 +155,9 @@ class Truncated:
 
     def mean_sd(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, of shape ``()`` or ``(sites,)``, to about 1e-12 relative."""
+        if self.generic == "lognorm" and not np.any(self.tails[0] + self.tails[1]):
+            # Its tail can reach beyond any fixed rule; uncut, it has a closed form.
+            return self.parent.mean(*self.args), self.parent.std(*self.args)
         x, w = self._triangle_nodes() if self.generic == "triang" else self._nodes()
         mean = (w * x).sum(0)
         return mean, np.sqrt((w * (x - mean) ** 2).sum(0))
