@@ -1,0 +1,243 @@
+"""Sections about the answer itself: headline, forecast and observations, distributions, sites."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble.report.content import Answer, Figure, Panel, Remark, Section, Table
+from ensemble.report.drawing import colour
+from ensemble.report.fan import fan_figure
+from ensemble.report.numbers import MISSING, count, interval, number, percent, plural, signed
+from ensemble.report.ranked import ranked_figure, site_values
+from ensemble.report.results import Results
+from ensemble.report.ridges import Ridge, from_members, ridge_panel
+
+
+def answers(results: Results) -> tuple[str, tuple[Answer, ...]]:
+    """Headline and one number a scenario, at the first shown site."""
+    site, first = results.shown_sites[0], results.scenarios[0]
+    cards = tuple(_answer(results, scenario, site) for scenario in results.shown_scenarios)
+    noun = f"{results.noun[:1].upper()}{results.noun[1:]}"
+    where = ", ".join(part for part in (site if len(results.all_sites) > 1 else "", results.moment) if part)
+    mean, sd = (float(results.at_end(results.main, what, first, site)) for what in ("mean", "sd"))
+    found = f"{number(mean, sd)} {results.unit}{_interval(results, first, site)}"
+    if len(results.scenarios) == 1:
+        return f"{noun}, {where}: {found}.".replace(", :", ":"), cards
+    changes = [text for s in results.shown_scenarios[1:4] if (text := _change(results, s, site))]
+    more = f" Against it, {'; '.join(changes)}." if changes else ""
+    return f"{noun}, {where}: {found} under “{results.title_of(first)}”.{more}".replace(", :", ":"), cards
+
+
+def _interval(results: Results, scenario: str, site: str) -> str:
+    if not results.bands:
+        return ""
+    level, low, high = results.bands[0]
+    edges = results.at_end(results.main, "quantile", scenario, site)
+    return f" (mean; {100 * level:g} % interval {interval(edges[low], edges[high])})"
+
+
+def _change(results: Results, scenario: str, site: str) -> str:
+    """How a scenario differs from the first one, in words."""
+    ridge = difference(results, scenario, site)
+    if ridge is None or not ridge.bands:
+        return ""
+    level, low, high = ridge.bands[0]
+    ends = (results.at_end(results.main, "mean", name, site) for name in (scenario, results.scenarios[0]))
+    centre, scale = float(np.subtract(*ends)), (high - low) / 4.0
+    word, sign = ("more", 1.0) if centre >= 0 else ("less", -1.0)
+    low, high = sorted((sign * low, sign * high))
+    span = f"{100 * level:g} % interval {interval(low, high)}"
+    return f"“{results.title_of(scenario)}” holds {number(abs(centre), scale)} {results.unit} {word} ({span})"
+
+
+def _answer(results: Results, scenario: str, site: str) -> Answer:
+    mean, sd = (float(results.at_end(results.main, what, scenario, site)) for what in ("mean", "sd"))
+    error = float(results.at_end(results.main, "mean_standard_error", scenario, site))
+    details = []
+    for output, kind in ((results.main, "interval"), (results.measured, "with measurement error")):
+        if output and results.bands and results.has(output, "quantile"):
+            level, low, high = results.bands[0]
+            edges = results.at_end(output, "quantile", scenario, site)
+            details.append(f"{100 * level:g} % {kind}: {interval(edges[low], edges[high])}")
+    spread = f"standard deviation {number(sd)}" if np.isfinite(sd) else "one member, no spread"
+    details.append(spread + (f", Monte Carlo error {number(error)}" if np.isfinite(error) else ""))
+    title = results.title_of(scenario) if len(results.scenarios) > 1 else ""
+    shade = colour(results.scenarios.index(scenario))
+    return Answer(title, f"{number(mean, sd)} {results.unit}", tuple(details), shade)
+
+
+def forecast_section(results: Results) -> Section:
+    """Fan charts against observations, coverage, and the misfit in words."""
+    lead = f"{results.noun[:1].upper()}{results.noun[1:]} through time, from the ensemble alone: no model run was fitted to the observations."
+    if results.groups is None or results.groups.empty:
+        return Section("Forecast", "There are no observations to compare with.", figures=(fan_figure(results),))
+    lead = f"{_coverage_words(results)} The ensemble was not fitted to them."
+    remarks = tuple(
+        Remark("bad" if "misfit" in row["sentence"] else "good", f"{_group(results, row)}: {row['sentence']}")
+        for row in results.groups.to_dict("records")[:12]
+    )
+    tables = (_coverage_table(results), _observation_table(results))
+    notes = (
+        "The probability behind each sentence comes from the ensemble: every member with measurement error is taken for the truth once, so what the observations of one plot share is allowed for.",
+        "CRPS is the fair continuous ranked probability score of the predictive members: the mean distance to the observation less half the spread, in the unit of the output; 0 is perfect.",
+    )
+    return Section("Forecast and observations", lead, remarks, (fan_figure(results),), tables, notes)
+
+
+def _coverage_words(results: Results) -> str:
+    assert results.skill is not None
+    total, inside = len(results.skill), int(results.skill["inside_predictive_90"].to_numpy().sum())
+    half = int(results.skill["inside_predictive_50"].to_numpy().sum())
+    return (
+        f"Of {plural(total, 'observation')}, {inside} lie inside the 90 % predictive band ({0.9 * total:.0f} expected) and {half} inside the "
+        f"50 % band ({0.5 * total:.0f} expected)."
+    )
+
+
+def _group(results: Results, row: dict) -> str:
+    parts = [results.title_of(row["scenario"])] if len(results.scenarios) > 1 else []
+    parts += [str(row["site"])] if len(results.all_sites) > 1 else []
+    return ", ".join(parts) or results.noun
+
+
+def _coverage_table(results: Results) -> Table:
+    assert results.groups is not None
+    header = (
+        "group", "n", "in 50 % predictive", "in 90 % predictive", "in 50 % parameter", "in 90 % parameter",
+        f"bias, {results.unit}", f"RMSE, {results.unit}", f"CRPS, {results.unit}",
+    )  # fmt: skip
+    rows = []
+    for row in results.groups.to_dict("records")[:40]:
+        counts = [f"{row[f'inside_{kind}_{level}']}" for kind in ("predictive", "parameter") for level in (50, 90)]
+        numbers = [signed(row["bias"]), number(row["rmse"]), number(row["crps"])]
+        rows.append((_group(results, row), str(row["n"]), *counts, *numbers))
+    text = "How many of n observations lie inside the central bands; half and nine tenths of them are expected in the predictive ones. Bias is forecast mean minus observation."
+    return Table(header, tuple(rows), text)
+
+
+def _observation_table(results: Results) -> Table:
+    assert results.skill is not None
+    several = len(results.scenarios) > 1 or len(results.all_sites) > 1
+    header = (
+        *(("group",) if several else ()),
+        "time",
+        "observed",
+        "sd of its error",
+        "forecast mean",
+        "90 % predictive",
+        "inside",
+    )
+    rows = []
+    for row in results.skill.to_dict("records")[:400]:
+        scale = row["error"]
+        cells = (
+            f"{row['time']:.1f}", number(row["value"], scale), number(row["error"]), number(row["mean"], scale),
+            interval(row["predictive_low_90"], row["predictive_high_90"], scale), "yes" if row["inside_predictive_90"] else "no",
+        )  # fmt: skip
+        rows.append((*((_group(results, row),) if several else ()), *cells))
+    return Table(header, tuple(rows), f"Every observation, {results.unit}", folded=True)
+
+
+def distribution_section(results: Results) -> Section:
+    """Distribution at the end of every scenario, and of the paired differences."""
+    site = results.shown_sites[0]
+    panels = [ridge_panel("ridge-value", [_ridge(results, s, site) for s in results.shown_scenarios], results.unit)]
+    table, lead = None, f"Distribution over members {results.moment}.".replace(" .", ".")
+    if len(results.scenarios) > 1:
+        changes = [ridge for s in results.shown_scenarios[1:] if (ridge := difference(results, s, site)) is not None]
+        reference = results.title_of(results.scenarios[0])
+        if changes:
+            panels.append(_difference_panel(changes, results))
+            lead = f"First each scenario {results.moment}, then its difference from “{reference}”, member by member: draws that both share cancel, so the difference is known better than the two values apart."
+        table = _difference_table(results, site, reference)
+    where = f" Site {site}." if len(results.all_sites) > 1 else ""
+    bands = " and ".join(f"{100 * level:g} %" for level, _, _ in results.bands[:2])
+    caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {count(results.used(site))} members. Dot: median; bars and shades: central {bands} intervals; each hill has its own height.{where}"
+    return Section("Distribution", lead, figures=(Figure(tuple(panels), caption),), tables=(table,) if table else ())
+
+
+def _difference_panel(changes: list[Ridge], results: Results) -> Panel:
+    return ridge_panel("ridge-difference", changes, f"difference, {results.unit} (+ is a gain)", zero=True)
+
+
+def _ridge(results: Results, scenario: str, site: str) -> Ridge:
+    shade, members = colour(results.scenarios.index(scenario)), results.end_members(scenario, site)
+    label = results.title_of(scenario) if len(results.scenarios) > 1 else ""
+    if members is not None and members.size > 1:
+        return from_members(label, shade, members, [level for level, _, _ in results.bands[:2]])
+    return _from_statistics(results, results.main, label, shade, scenario, site)
+
+
+def _from_statistics(results: Results, output: str, label: str, shade: str, scenario: str, site: str) -> Ridge:
+    if not results.bands or not results.has(output, "quantile"):
+        return Ridge(label, shade, None, (), float(results.at_end(output, "mean", scenario, site)))
+    edges = results.at_end(output, "quantile", scenario, site)
+    centre = (
+        edges[results.median_index]
+        if results.median_index is not None
+        else results.at_end(output, "mean", scenario, site)
+    )
+    bands = tuple((level, float(edges[low]), float(edges[high])) for level, low, high in results.bands)
+    return Ridge(label, shade, None, bands, float(centre))
+
+
+def difference(results: Results, scenario: str, site: str) -> Ridge | None:
+    """Distribution of the paired difference from the first scenario, from members or from the statistics."""
+    shade, label = colour(results.scenarios.index(scenario)), results.title_of(scenario)
+    one, other = (results.end_members(name, site) for name in (scenario, results.scenarios[0]))
+    if one is not None and other is not None and one.size > 1:
+        return from_members(label, shade, one - other, [level for level, _, _ in results.bands[:2]])
+    output = f"{results.main}_difference"
+    return _from_statistics(results, output, label, shade, scenario, site) if results.has(output, "mean") else None
+
+
+def _difference_table(results: Results, site: str, reference: str) -> Table:
+    rows = []
+    for scenario in results.scenarios[1:][:40]:
+        one, other = (results.end_members(name, site) for name in (scenario, results.scenarios[0]))
+        mean = float(
+            results.at_end(results.main, "mean", scenario, site)
+            - results.at_end(results.main, "mean", results.scenarios[0], site)
+        )
+        if one is None or other is None or one.size < 2:
+            ridge = difference(results, scenario, site)
+            span = interval(*ridge.bands[0][1:]) if ridge and ridge.bands else MISSING
+            rows.append((results.title_of(scenario), signed(mean), span, MISSING, MISSING, MISSING))
+            continue
+        change = one - other
+        sd, apart = float(change.std(ddof=1)), float(np.hypot(one.std(ddof=1), other.std(ddof=1)))
+        span = interval(*np.quantile(change, [0.05, 0.95]))
+        rows.append(
+            (
+                results.title_of(scenario),
+                signed(mean, sd),
+                span,
+                number(sd),
+                number(apart),
+                percent(float((change > 0).mean()), change.size),
+            )
+        )
+    header = ("scenario", "mean difference", "90 % interval", "sd", "sd if not paired", "probability of a gain")
+    text = f"Difference from “{reference}” {results.moment}, {results.unit}. Not paired: what adding the two variances would claim."
+    return Table(header, tuple(rows), text)
+
+
+def sites_section(results: Results) -> Section:
+    """All sites at a glance; nothing here grows with their number."""
+    rows = []
+    for scenario in results.shown_scenarios:
+        mean, sd = (site_values(results, what, scenario) for what in ("mean", "sd"))
+        known = np.isfinite(mean)
+        spans = [float(v) for v in np.quantile(mean[known], [0, 0.25, 0.5, 0.75, 1])] if known.any() else [np.nan] * 5
+        scale = float(np.median(sd[known])) if known.any() else np.nan
+        rows.append((results.title_of(scenario), *(number(v, scale) for v in spans), number(scale)))
+    header = ("scenario", "smallest", "lower quartile", "median", "upper quartile", "largest", "typical sd")
+    caption = f"Means of the sites {results.moment}, {results.unit}; typical sd is the median over sites of the standard deviation over members."
+    missing = int((results.statistics["members_used"] == 0).sum())
+    lead = f"{plural(len(results.all_sites), 'site')} were simulated; {', '.join(results.shown_sites)} {'is' if len(results.shown_sites) == 1 else 'are'} shown in full."
+    remarks = (
+        (Remark("bad", f"All members failed at {plural(missing, 'site')}; these have no statistics."),)
+        if missing
+        else ()
+    )
+    return Section("Sites", lead, remarks, (ranked_figure(results),), (Table(header, tuple(rows), caption),))

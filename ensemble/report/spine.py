@@ -1,0 +1,59 @@
+"""The report of a run: which sections there are and in what order."""
+
+from __future__ import annotations
+
+from ensemble.report.checks import (
+    checks_section,
+    failures_section,
+    limits_section,
+    pools_section,
+    provenance_section,
+    tornado_section,
+)
+from ensemble.report.content import ReportContent, Section
+from ensemble.report.forecast import answers, distribution_section, forecast_section, sites_section
+from ensemble.report.numbers import plural
+from ensemble.report.results import Results
+
+
+def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportContent:
+    """The report of a finished run.
+
+    Args:
+        results: what there is to say.
+        more: sections of other stages, placed before the checks.
+    """
+    headline, cards = answers(results)
+    sections = [
+        *_findings(results),
+        *more,
+        checks_section(results),
+        failures_section(results),
+        provenance_section(results),
+    ]
+    if results.limits:
+        sections.append(limits_section(results))
+    return ReportContent(results.title, _subtitle(results), headline, cards, tuple(sections), results.footer)
+
+
+def _findings(results: Results) -> list[Section]:
+    sections = [forecast_section(results)] if results.has_time() else []
+    sections.append(distribution_section(results))
+    if len(results.all_sites) > 1:
+        sections.append(sites_section(results))
+    if results.tornado is not None and len(results.tornado.labels):
+        sections.append(tornado_section(results))
+    if results.pools and results.has_time():
+        sections.append(pools_section(results))
+    return sections
+
+
+def _subtitle(results: Results) -> str:
+    members = int((results.statistics["members_used"] + results.statistics["members_failed"]).max())
+    parts = [
+        plural(members, "member"),
+        plural(len(results.scenarios), "scenario"),
+        plural(len(results.all_sites), "site"),
+    ]
+    parts += [results.period] if results.has_time() else []
+    return " · ".join(parts)
