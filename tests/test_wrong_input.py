@@ -19,9 +19,9 @@ def plan_of(folder, text=TEXT, **kwargs):
 
 # What is changed in the study, where the mistake is said to be, and words that must be in the sentence.
 MISTAKES = {
-    "unknown key": ("design: {members: 64", "design: {smapler: 64", "study.yaml:15", ["smapler", "allowed"]),
+    "unknown key": ("design: {members: 64", "design: {smapler: 64", "study.yaml:17", ["smapler", "allowed"]),
     "close key": ("title: test", "titel: test", "study.yaml:1", ["did you mean 'title'"]),
-    "wrong type": ("members: 64", "members: many", "study.yaml:15", ["'many'", "design.members"]),
+    "wrong type": ("members: 64", "members: many", "study.yaml:17", ["'many'", "design.members"]),
     "duplicate key": ("title: test\n", "title: test\ntitle: again\n", "study.yaml:2", ["title"]),
     "missing file": ("forcing: forcing.csv", "forcing: nowhere.csv", "study.yaml:4", ["nowhere.csv", "does not exist"]),
     "unknown model": ("model: rothc", "model: rothk", "study.yaml:2", ["rothk", "rothc"]),
@@ -34,7 +34,7 @@ MISTAKES = {
     "correlation of nothing": ("between: [clay, plant_carbon]", "between: [clay, sand]", "study.yaml:12", ["sand"]),
     "excluded support": ("mean: 23.4, sd: 2", "mean: 23.4, sd: 2, lower: 150", "study.yaml:9", ["clay"]),
     "unattainable": ("mean: 23.4, sd: 2", "mean: 150, sd: 2", "study.yaml:9", ["150"]),
-    "no such output": ("[soc, co2]", "[soc, co3]", "study.yaml:17", ["co3", "co2"]),
+    "no such output": ("[soc, co2]", "[soc, co3]", "study.yaml:19", ["co3", "co2"]),
     "no such option": ("model: rothc", "model: rothc\noptions: {spin: 3}", "study.yaml:3", ["spin", "spinup"]),
     "wrong option": ("model: rothc", "model: rothc\noptions: {spinup: magic}", "study.yaml:3", ["magic", "analytic"]),
     "not yaml": ("title: test", "title: [test", "study.yaml", ["YAML"]),

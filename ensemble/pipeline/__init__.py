@@ -3,6 +3,6 @@
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
 from ensemble.pipeline.reporting import report_store
-from ensemble.pipeline.run import RunResult, load_plan, run_plan
+from ensemble.pipeline.run import RunResult, decompose_plan, load_plan, run_plan
 
-__all__ = ["RunResult", "describe_plan", "export_store", "load_plan", "plan_notes", "report_store", "run_plan"]
+__all__ = ["RunResult", "decompose_plan", "describe_plan", "export_store", "load_plan", "plan_notes", "report_store", "run_plan"]

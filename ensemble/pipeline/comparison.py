@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,10 +50,10 @@ def members_of(store: Store) -> xr.Dataset:
 
 
 def compared(plan: Plan, store: Store) -> xr.Dataset:
-    """Observations with the bands of the forecast beside each, one row an observation."""
-    parts = []
-    for variable, rows in plan.observations.groupby("variable", sort=False):
-        simulated, measured = at_points(members_of(store), str(variable), rows)
+    """Observations, and their differences between scenarios, with the bands of the forecast beside each row."""
+    members, parts = members_of(store), []
+    for variable, rows in with_contrasts(plan.observations, plan.scenarios).groupby("variable", sort=False):
+        simulated, measured = at_points(members, str(variable), rows)
         parts.append(observation_skill(rows, simulated, measured))
     table = pd.concat(parts, ignore_index=True)
     table.index.name = "observation"
@@ -63,11 +64,46 @@ def compared(plan: Plan, store: Store) -> xr.Dataset:
     return data.assign_attrs(units={str(v): units[str(v)] for v in plan.observations["variable"].unique()})
 
 
-def at_points(members: xr.Dataset, variable: str, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Successful members at observations of one variable, without and with measurement error, (members, n)."""
-    good = (members["failed"].values == 0).all(axis=1)
-    scenarios, sites = members["scenario"].values, members["site"].values
-    simulated, measured = (
-        at_observations(members[name].values, rows, scenarios, sites) for name in (variable, measured_name(variable))
+def with_contrasts(observations: pd.DataFrame, scenarios: Sequence[str]) -> pd.DataFrame:
+    """Observations, and below them the differences from the first scenario measured at the same time and site.
+
+    What two scenarios share (soil, climate, rate constants) cancels in their difference, so it shows a misfit
+    that wide bands around each of them would hide.
+
+    Returns:
+        The columns of ``observations`` and ``reference``: the scenario that was subtracted, or nothing. The
+        scenario of a difference is called ``"<scenario> minus <reference>"`` and its own name is ``arm``.
+    """
+    table = observations.assign(arm=observations["scenario"], reference="")
+    keys = ["variable", "site", "record"]
+    first = table[table["arm"] == scenarios[0]].drop_duplicates(keys)
+    other = table[table["arm"] != scenarios[0]]
+    pairs = other.merge(first[[*keys, "value", "error"]], on=keys, suffixes=("", "_reference"))
+    pairs = pairs.assign(
+        reference=scenarios[0],
+        scenario=pairs["arm"] + f" minus {scenarios[0]}",
+        value=pairs["value"] - pairs["value_reference"],
+        error=np.hypot(pairs["error"], pairs["error_reference"]),
     )
-    return simulated[good], measured[good]
+    return pd.concat([table, pairs[table.columns]], ignore_index=True)
+
+
+def at_points(members: xr.Dataset, variable: str, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Successful members at rows of :func:`with_contrasts` of one variable, without and with measurement error.
+
+    Returns:
+        Two arrays of shape (members, rows).
+    """
+    good = (members["failed"].values == 0).all(axis=1)
+    scenarios, sites = ([str(name) for name in members[axis].values] for axis in ("scenario", "site"))
+    contrast = (rows["reference"] != "").to_numpy()
+
+    def pick(name: str) -> np.ndarray:
+        values = members[name].values[good]
+        here = at_observations(values, rows.assign(scenario=rows["arm"]), scenarios, sites)
+        if contrast.any():
+            below = rows[contrast].assign(scenario=rows.loc[contrast, "reference"])
+            here[:, contrast] = here[:, contrast] - at_observations(values, below, scenarios, sites)
+        return here
+
+    return pick(variable), pick(measured_name(variable))

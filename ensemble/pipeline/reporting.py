@@ -106,14 +106,15 @@ def _compared(store: Store, main: str) -> tuple[pd.DataFrame, pd.DataFrame | Non
     if not store.has_group(OBSERVATIONS):
         return pd.DataFrame(), None, None
     table = store.dataset(OBSERVATIONS).to_dataframe().reset_index(drop=True)
-    for name in ("scenario", "site", "variable"):
+    for name in ("scenario", "site", "variable", "arm", "reference"):
         table[name] = table[name].astype(str)
     table = table[table["variable"] == main].reset_index(drop=True)
     if table.empty:
         return pd.DataFrame(), None, None
     columns = ["scenario", "site", "time", "record", "variable", "value", "error"]
     simulated, measured = at_points(members_of(store), main, table)
-    return table[columns], table, group_skill(table, simulated, measured, ["variable", "scenario", "site"])
+    groups = group_skill(table, simulated, measured, ["variable", "scenario", "site"])
+    return table.loc[table["reference"] == "", columns], table, groups
 
 
 def _pools(study: Mapping[str, Any], statistics: xr.Dataset) -> tuple[str, ...]:
@@ -174,7 +175,7 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
 
 
 def _stated(entry: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in entry.items() if not (key, value) in (("per", "member"), ("block", 1))}
+    shown = {key: value for key, value in entry.items() if (key, value) not in (("per", "member"), ("block", 1))}
     return ", ".join(f"{key}: {value}" for key, value in shown.items())
 
 

@@ -12,7 +12,9 @@ from ensemble.config import load_study
 from ensemble.errors import Stopped
 from ensemble.execute.progress import progress
 from ensemble.pipeline.bins import bins_for
+from ensemble.pipeline.decomposing import check_decomposition, write_decomposition
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
+from ensemble.pipeline.decomposition_lines import decomposition_lines
 from ensemble.pipeline.layout import FLAGS, STAGE, packing_of, root_attributes, stage_of
 from ensemble.pipeline.reporting import write_store_report
 from ensemble.pipeline.statistics import statistics_of
@@ -55,7 +57,9 @@ def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, mem
     Raises:
         InputError: anything is wrong with it.
     """
-    return make_plan(load_study(study, overrides, seed, members))
+    plan = make_plan(load_study(study, overrides, seed, members))
+    check_decomposition(plan)
+    return plan
 
 
 def provenance_of(plan: Plan) -> Provenance:
@@ -82,9 +86,27 @@ def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
             store.write_group(STATISTICS, statistics_of(plan, store, bins.bins))
         if len(plan.observations) and not store.has_group(OBSERVATIONS):
             store.write_group(OBSERVATIONS, compared(plan, store))
+        if plan.study.record.decompose is not None:
+            write_decomposition(plan, store, quiet)
         report, headline = write_store_report(store)
     failed = sum(entry.failed for entry in store.entries(STAGE).values())
     return RunResult(path, report, plan.members, failed, tuple(headline))
+
+
+def decompose_plan(plan: Plan, path: Path, quiet: bool = False) -> tuple[str, ...]:
+    """The decomposition alone, in a store that is there or not; returns what it says, line by line.
+
+    Raises:
+        InputError: the study has no ``decompose``.
+        StoreRefused, Stopped: as :func:`run_plan`.
+    """
+    if plan.study.record.decompose is None:
+        raise plan.study.error(("decompose",), "the study does not ask for a decomposition; add decompose: {}")
+    histograms = bins_for(plan, path)
+    with open_writer(path, provenance_of(plan), [stage_of(plan, histograms)], root_attributes(plan)) as store:
+        if plan.design.kind == "factorial":
+            compute_tiles(plan, store, histograms.bins, quiet)
+        return decomposition_lines(write_decomposition(plan, store, quiet))
 
 
 def compute_tiles(plan: Plan, store: StoreWriter, bins: Mapping[str, Bins], quiet: bool = False) -> None:

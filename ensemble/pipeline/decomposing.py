@@ -1,0 +1,219 @@
+"""The decomposition stage: its own design and members, then shares of the variance of every output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ensemble.config.schema import Decompose
+from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
+from ensemble.execute.progress import progress
+from ensemble.inference.decomposition import Decomposition, Family, decompose, family_of
+from ensemble.pipeline.decomposition_layout import Columns, decomposition_dataset
+from ensemble.pipeline.factorial import anova_dataset
+from ensemble.pipeline.layout import coordinates_of
+from ensemble.pipeline.screening import screening_variables
+from ensemble.plan import Plan, with_design
+from ensemble.propagate import propagate
+from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling
+from ensemble.summary import cf_attributes
+
+GROUP = "decomposition"
+
+
+class Batch(NamedTuple):
+    """Rows that one doubling added: a plan of their own, and the stage that holds their members."""
+
+    plan: Plan
+    stage: str
+
+
+def write_decomposition(plan: Plan, store: StoreWriter, quiet: bool = False) -> xr.Dataset:
+    """Compute what is missing of ``/decomposition`` and write it; a finished one is read.
+
+    Raises:
+        InputError: the study cannot be decomposed; one sentence says why and what to do.
+        Stopped: too many members failed.
+    """
+    if store.has_group(GROUP):
+        return store.dataset(GROUP).load()
+    data = anova_dataset(plan, store) if plan.design.kind == "factorial" else _pick_freeze(plan, store, quiet)
+    store.write_group(GROUP, data)
+    return data
+
+
+def check_decomposition(plan: Plan) -> None:
+    """Refuse a decomposition that cannot be done, before anything is computed.
+
+    Raises:
+        InputError: one sentence says why and what to do.
+    """
+    if plan.study.record.decompose is None or plan.design.kind == "factorial":
+        return
+    if plan.design.kind in ("sweep", "half_range"):
+        text = f"a {plan.design.kind} design sets its inputs and has no distribution to share; use sobol or factorial"
+        raise plan.study.error(("decompose",), text)
+    design_of(plan, plan.study.record.decompose)
+    families_of(plan, plan.study.record.decompose)
+
+
+def design_of(plan: Plan, settings: Decompose) -> PickFreezeDesign:
+    """The pick-freeze design of a study.
+
+    Raises:
+        InputError: as :func:`~ensemble.design.pick_freeze.pick_freeze` refuses it.
+    """
+    uncertain = plan.uncertainty
+    shared = [entry.label for entry in (*uncertain.scalars_per("member"), *uncertain.options)]
+    series = [entry.label for entry in (*uncertain.scalars_per("site"), *uncertain.noises, *uncertain.weather)]
+    correlation = np.eye(len(shared))
+    if "member" in (uncertain.copulas or {}):
+        copula = uncertain.copulas["member"]
+        places = [shared.index(name) for name in copula.names]
+        correlation[np.ix_(places, places)] = copula.correlation
+    try:
+        design = pick_freeze(
+            shared,
+            settings.rows,
+            plan.seed,
+            settings.groups,
+            series,
+            correlation,
+            second=settings.second_order,
+            dependent=settings.indices != "sobol",
+        )
+        _refuse_tied_series(plan, design)
+    except ValueError as error:
+        raise plan.study.error(("decompose",), str(error)) from None
+    return design
+
+
+def _refuse_tied_series(plan: Plan, design: PickFreezeDesign) -> None:
+    """Inputs drawn at every site are frozen or redrawn whole, so correlated ones belong together."""
+    if "site" not in (plan.uncertainty.copulas or {}):
+        return
+    copula = plan.uncertainty.copulas["site"]
+    for i, j in zip(*np.nonzero(np.tril(copula.correlation, -1)), strict=True):
+        first, second = copula.names[j], copula.names[i]
+        if group_of(design.groups, first) != group_of(design.groups, second):
+            raise ValueError(f"'{first}' and '{second}' are correlated at every site; put them in one group")
+
+
+def families_of(plan: Plan, settings: Decompose) -> tuple[Family, ...] | None:
+    """Polynomial family of every scalar input; ``None`` where one is discrete or no surrogate is wanted.
+
+    Raises:
+        InputError: an input has zero variance.
+    """
+    found = []
+    for scalar in plan.uncertainty.scalars_per("member"):
+        law = scalar.distribution
+        if law.discrete:
+            if len(law.values) < 2:
+                raise plan.study.error(("uncertain", scalar.label), "an input with one value has zero variance")
+            return None
+        try:
+            found.append(family_of(lambda z, law=law: law.from_score(z[:, None])[:, 0]))
+        except ValueError as error:
+            raise plan.study.error(("uncertain", scalar.label), str(error)) from None
+    tied = "member" in (plan.uncertainty.copulas or {})
+    if tied:
+        correlation = plan.uncertainty.copulas["member"].correlation
+        found = ["hermite" if np.count_nonzero(row) > 1 else family for row, family in zip(correlation, found, strict=True)]
+    return None if plan.uncertainty.options or not settings.surrogate else tuple(found)
+
+
+def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> xr.Dataset:
+    """Shares of the variance, doubling the rows until the tolerance holds; every row is computed once."""
+    settings = plan.study.record.decompose
+    assert settings is not None
+    outputs = _wanted(plan, settings)
+    design, families = design_of(plan, settings), families_of(plan, settings)
+    columns = Columns.of(plan, outputs)
+    batches = [_batch(plan, design, 0, outputs, 0)]
+    parts = [_members(batches[0], store, quiet)]
+    found = _decompose(plan, design, parts, families, columns)
+    while settings.tolerance is not None and found.widest > settings.tolerance and 2 * design.rows <= settings.max_rows:
+        done, design = design.rows, design.doubled()
+        batches.append(_batch(plan, design, done, outputs, len(batches)))
+        parts.append(_members(batches[-1], store, quiet))
+        found = _decompose(plan, design, parts, families, columns)
+    data = decomposition_dataset(plan, columns, found, settings)
+    return data.assign(screening_variables(plan, columns, batches[0].plan, parts[0], settings))
+
+
+def _decompose(
+    plan: Plan, design: PickFreezeDesign, parts: Sequence[np.ndarray], families: tuple[Family, ...] | None, columns: Columns
+) -> Decomposition:
+    allowed = plan.study.record.execution.max_failed
+    try:
+        y = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return decompose(design, y, families, columns.sites, columns.pools, allowed)
+    except ValueError as error:
+        raise plan.study.error(("decompose",), str(error)) from None
+
+
+def _wanted(plan: Plan, settings: Decompose) -> tuple:
+    by_name = {spec.name: spec for spec in plan.outputs}
+    for index, name in enumerate(settings.outputs or ()):
+        if name not in by_name:
+            text = f"there is no output '{name}' in this study; allowed: {', '.join(by_name)}"
+            raise plan.study.error(("decompose", "outputs", index), text)
+    return tuple(by_name[name] for name in settings.outputs) if settings.outputs else plan.outputs
+
+
+def _batch(plan: Plan, design: PickFreezeDesign, first_row: int, outputs: tuple, number: int) -> Batch:
+    part = design.continuation(first_row) if first_row else design
+    return Batch(with_design(plan, part, outputs), f"{GROUP}/members" + (f"_{number + 1}" if number else ""))
+
+
+def _members(batch: Batch, store: StoreWriter, quiet: bool) -> np.ndarray:
+    """Outputs (members, columns) of a batch, NaN where a member failed; missing tiles are computed first."""
+    plan, name = batch
+    store.add_stage(_stage(plan, name))
+    entries = store.entries(name)
+    missing = [tile for tile in range(plan.tiling.count) if tile not in entries]
+    done = sum(entry.pairs for entry in entries.values())
+    with progress(f"{plan.study.name}, decomposition", plan.members * len(plan.sites), done, "members", quiet) as advance:
+        for result in propagate(plan, missing):
+            arrays = {f"{name}/{output}": values for output, values in result.outputs.items()}
+            store.write_tile(name, result.tile.index, arrays | {f"{name}/failed": result.failed.astype(np.uint8)})
+            advance(result.failed.size)
+    shapes = [plan.output_shape(spec) for spec in plan.outputs]
+    shape = (plan.members, len(plan.scenarios), len(plan.sites))
+    arrays = [np.empty((*shape, *own), np.float64 if plan.float64 else np.float32) for own in shapes]
+    for index in range(plan.tiling.count):
+        tile, read = plan.tile(index), store.read_tile(name, index)
+        here = slice(tile.first_member, tile.first_member + tile.members), slice(None)
+        here += (slice(tile.first_site, tile.first_site + tile.sites),)
+        failed = read[f"{name}/failed"][:, None] > 0
+        for spec, array in zip(plan.outputs, arrays, strict=True):
+            values = read[f"{name}/{spec.name}"]
+            array[here] = np.where(failed.reshape(*failed.shape, *(1,) * len(spec.dims)), np.nan, values)
+    return np.concatenate([array.reshape(plan.members, -1) for array in arrays], axis=1)
+
+
+def _stage(plan: Plan, name: str) -> Stage:
+    """The members of a decomposition; their draws follow from the design, whose digest they carry."""
+    tiling = Tiling(
+        {"member": plan.tiling.tile_members, "site": plan.tiling.tile_sites},
+        {"member": plan.members, "site": len(plan.sites)},
+    )
+    shape = (plan.members, len(plan.scenarios), len(plan.sites))
+    dtype = "float64" if plan.float64 else "float32"
+    arrays = [
+        ArrayTemplate(
+            f"{name}/{spec.name}",
+            ("member", "scenario", "site", *spec.dims),
+            (*shape, *plan.output_shape(spec)),
+            dtype,
+            cf_attributes(spec),
+        )
+        for spec in plan.outputs
+    ]
+    arrays.append(ArrayTemplate(f"{name}/failed", ("member", "site"), (plan.members, len(plan.sites)), "uint8"))
+    attributes = {"design": plan.design.kind, "design_digest": plan.design.digest(), "comment": plan.design.note}
+    return Stage(name, tiling, tuple(arrays), {name: coordinates_of(plan)}, {name: attributes}, f"{name}/failed")
