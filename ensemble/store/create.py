@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from glob import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ensemble.errors import StoreRefused
 from ensemble.provenance import Provenance
 from ensemble.store.files import Folder, flush_folder, is_leftover, partial_path, saying_why
 from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, write_record
-from ensemble.store.template import ArrayTemplate, Stage, Tiling
+from ensemble.store.template import ArrayTemplate, Stage, Tiling, fill_value
 
 # Version of the layout of a store; another one is refused by name.
 STORE_FORMAT = 1
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
+# Metadata files of the whole store; the record of its first stage keeps them.
+ROOT_KEYS = ("zarr.json", "ledger/zarr.json")
 
 
 def create_store(path: Path, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any]) -> None:
@@ -29,7 +34,7 @@ def create_store(path: Path, provenance: Provenance, stages: Sequence[Stage], at
         StoreFull, StoreRefused: the folder cannot be written.
         ValueError: a stage contradicts itself.
     """
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.partial"):
         if is_leftover(leftover):
             Folder(leftover.parent).remove(leftover.name)
     partial = partial_path(path)
@@ -40,10 +45,8 @@ def create_store(path: Path, provenance: Provenance, stages: Sequence[Stage], at
         root = {**attrs, **provenance.as_attributes(), "format": STORE_FORMAT, "tiling": stages[0].tiling.as_dict()}
         make_group(folder, "", root)
         make_group(folder, "ledger", {"long_name": "finished tiles of each stage, with the digest of their bytes"})
-        also = ("zarr.json", "ledger/zarr.json")
-        for stage in stages:
-            create_stage(folder, stage, also)
-            also = ()
+        for index, stage in enumerate(stages):
+            create_stage(folder, stage, () if index else ROOT_KEYS)
         with saying_why(path):
             if path.exists():
                 path.rmdir()  # only ever an empty folder: some systems do not rename over one
@@ -86,6 +89,21 @@ def create_stage(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> Stag
     record = StageRecord(stage.name, layout, files, digest, now())
     write_record(folder, record)
     return record
+
+
+def rebuild_record(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> None:
+    """Make a stage's metadata and record again where all copies of the record are damaged; keeps its tiles.
+
+    Args:
+        folder, stage, also: as in :func:`create_stage`.
+    """
+    with TemporaryDirectory() as scratch:
+        record = create_stage(Folder(Path(scratch)), stage)
+    for key, data in record.files.items():
+        if folder.read(key) != data:
+            folder.write(key, data)
+    kept = {key: folder.read(key) or b"" for key in also}
+    write_record(folder, replace(record, files={**record.files, **kept}))
 
 
 def make_group(folder: Folder, group: str, attrs: Mapping[str, Any]) -> None:
@@ -133,7 +151,7 @@ def write_dataset(folder: Folder, group: str, data: xr.Dataset) -> list[bytes]:
     }
     for name, variable in data.data_vars.items():
         if variable.dtype.kind == "f":
-            encoding[name]["fill_value"] = np.nan
+            encoding[name]["fill_value"] = fill_value(variable.dtype)
     with saying_why(folder.root):
         data.to_zarr(
             folder.zarr(write=True), group=group, mode="a", consolidated=False, zarr_format=3, encoding=encoding
@@ -156,8 +174,9 @@ def create_array(folder: Folder, array: ArrayTemplate, tiling: Tiling) -> None:
         shards=array.shards(tiling),
         chunks=array.inner_chunks(tiling),
         dtype=array.dtype,
-        fill_value=array.fill,
-        compressors=[BloscCodec(cname="zstd", clevel=ZSTD_LEVEL, shuffle="bitshuffle")],
+        fill_value=fill_value(array.dtype),
+        # the checksum makes every changed byte show, also one that the decompressor would overlook
+        compressors=[BloscCodec(cname="zstd", clevel=ZSTD_LEVEL, shuffle="bitshuffle"), Crc32cCodec()],
         dimension_names=array.dims,
         attributes=dict(array.attrs),
     )

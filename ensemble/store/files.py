@@ -129,14 +129,15 @@ def flush_folder(folder: Path) -> None:
     """Make the names in a folder durable; does nothing where the system cannot open folders."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
-            raise
-    finally:
-        os.close(handle)
+    with saying_why(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
+                raise
+        finally:
+            os.close(handle)
 
 
 class DurableStore(LocalStore):

@@ -150,7 +150,7 @@ def record_names(folder: Folder) -> list[str]:
 
 
 def write_record(folder: Folder, record: StageRecord | GroupRecord) -> None:
-    """Write a record; its own file comes last and makes what it records count."""
+    """Write a record, after everything it records: it makes that count."""
     key = record_key(record.name)
     if isinstance(record, StageRecord):
         files = {path: base64.b64encode(zlib.compress(data)).decode() for path, data in record.files.items()}
@@ -170,10 +170,10 @@ def read_record(folder: Folder, name: str) -> StageRecord | GroupRecord | None:
     Raises:
         BrokenRecord: it is damaged, in all its copies.
     """
-    main, copy = (folder.read(f"{record_key(name)}/{path}") for path in ("zarr.json", "copy/zarr.json"))
-    if main is None:  # the copy is written first: without the record itself the stage is not complete
+    copies = [folder.read(key) for key in _copies(folder, name)]
+    if not any(raw is not None for raw in copies):
         return None
-    for raw in (main, copy):
+    for raw in copies:
         if raw is not None and (text := _unseal(raw)) is not None:
             return _parse(name, text)
     raise BrokenRecord(f"{record_key(name)}/zarr.json is damaged")
@@ -181,10 +181,15 @@ def read_record(folder: Folder, name: str) -> StageRecord | GroupRecord | None:
 
 def damaged_copies(folder: Folder, name: str) -> list[str]:
     """Keys of the copies of a record that do not agree with their seal."""
-    record = read_record(folder, name)
-    paths = ("zarr.json", "copy/zarr.json") if isinstance(record, StageRecord) else ("zarr.json",)
-    keys = [f"{record_key(name)}/{path}" for path in paths]
-    return [key for key in keys if _unseal(folder.read(key) or b"") is None]
+    return [key for key in _copies(folder, name) if _unseal(folder.read(key) or b"") is None]
+
+
+def _copies(folder: Folder, name: str) -> list[str]:
+    """Keys of a record and of its copy; a reduced group has only the one."""
+    key = record_key(name)
+    whole = folder.read(f"{key}/zarr.json"), folder.read(f"{key}/copy/zarr.json")
+    reduced = whole[1] is None and (_unseal(whole[0] or b"") or {}).get("kind") == "group"
+    return [f"{key}/zarr.json"] if reduced else [f"{key}/zarr.json", f"{key}/copy/zarr.json"]
 
 
 def _seal(text: Mapping[str, Any]) -> bytes:

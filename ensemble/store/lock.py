@@ -54,8 +54,8 @@ class WriterLock:
 
 
 def beside(store: Path, ending: str) -> Path:
-    """A file beside the store, never in it."""
-    return store.with_name(f"{store.name}.{ending}")
+    """A hidden file beside the store, never in it."""
+    return store.with_name(f".{store.name}.{ending}")
 
 
 def read_writer(store: Path) -> dict[str, Any] | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from ensemble.errors import Damaged, StoreRefused
+from ensemble.provenance import study_digest
 from ensemble.store.create import STORE_FORMAT
 from ensemble.store.files import Folder
 from ensemble.store.ledger import (
@@ -25,9 +25,7 @@ from ensemble.store.ledger import (
     read_record,
     record_names,
 )
-
-if TYPE_CHECKING:
-    from ensemble.store.template import Tiling
+from ensemble.store.template import TILE, Tiling, fill_value
 
 Unfinished = Literal["refuse", "mask"]
 
@@ -45,8 +43,8 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.folder = Folder(self.path)
-        found = root_attributes(self.folder)
-        self.attrs: dict[str, Any] = found
+        self.attrs: dict[str, Any] = root_attributes(self.folder)
+        self._known: dict[str, StageRecord] = {}
 
     @property
     def stages(self) -> list[str]:
@@ -86,10 +84,6 @@ class Store:
             raise StoreRefused(f"{self.path} has no stage {name}; it has {', '.join(self.stages) or 'none'}")
         self._known[name] = record
         return record
-
-    @cached_property
-    def _known(self) -> dict[str, StageRecord]:
-        return {}
 
     def tiling(self, stage: str = "members") -> Tiling:
         """The tiles of a stage."""
@@ -144,8 +138,8 @@ class Store:
 
         Args:
             group: path of the group, ``"members"``, ``"statistics"``.
-            unfinished: what to do where tiles are missing: refuse, or mask: floats become NaN and the
-                variable ``finished`` says where there are numbers.
+            unfinished: what to do where tiles are missing: refuse, or mask (floats become NaN, integers
+                their fill value, and the variable ``finished`` says where there are numbers).
             chunks: size of the Dask chunks by axis, ``{}`` for one a tile; ``None`` reads without Dask.
 
         Raises:
@@ -230,9 +224,9 @@ def root_attributes(folder: Folder) -> dict[str, Any]:
         raise StoreRefused(f"there is no store {path}")
     if not path.is_dir():
         raise StoreRefused(f"{path} is a file, not a store")
-    raw = _trusted_root(folder) or folder.read("zarr.json")
+    trusted = _trusted_root(folder)
     try:
-        attrs = json.loads(raw or b"")["attributes"]
+        attrs = json.loads(trusted or folder.read("zarr.json") or b"")["attributes"]
     except (ValueError, KeyError, TypeError):
         if record_names(folder):
             raise Damaged(f"{path}/zarr.json is damaged, and so are its copies in the ledger") from None
@@ -244,6 +238,8 @@ def root_attributes(folder: Folder) -> dict[str, Any]:
             f"{path} has format {attrs['format']} (written by ensemble {attrs.get('versions', {}).get('ensemble', '?')})"
             f"; this version reads format {STORE_FORMAT}"
         )
+    if trusted is None and attrs["study_digest"] != study_digest(attrs["study"], attrs["inputs"], attrs["seed"]):
+        raise Damaged(f"{path}/zarr.json is damaged, and so are its copies in the ledger")
     return attrs
 
 
@@ -280,7 +276,7 @@ def read_checked(folder: Folder, record: StageRecord, entry: Entry, tile: int, a
 
 def shard_key(record: StageRecord, array: str, tile: int) -> str:
     """Key of the one file that a tile writes of an array."""
-    block = {**record.tiling.block(tile), "tile": tile}
+    block = {**record.tiling.block(tile), TILE: tile}
     return "/".join([array, "c", *(str(block.get(name, 0)) for name in record.dims(array))])
 
 
@@ -292,16 +288,15 @@ def _mask(data: xr.Dataset, record: StageRecord, missing: Sequence[int]) -> xr.D
     blocks = xr.DataArray(grid.reshape(tiling.grid), dims=tuple(tiling.blocks))
     index = {n: xr.DataArray(np.arange(tiling.shape[n]) // b, dims=n) for n, b in tiling.blocks.items()}
     finished = blocks.isel(index)
-    by_tile = xr.DataArray(grid, dims="tile")
+    by_tile = xr.DataArray(grid, dims=TILE)
     tiled = {path.rpartition("/")[2]: path for path in record.arrays}
 
     def hide(name: str, variable: xr.DataArray) -> xr.DataArray:
-        if name not in tiled or variable.dtype.kind != "f":
+        if name not in tiled:
             return variable
-        if "tile" in variable.dims:
-            return variable.where(by_tile)
         absent = {n: 0 for n in tiling.blocks if n not in variable.dims}
-        return variable.where(finished.isel(absent, drop=True)).transpose(*variable.dims)
+        there = by_tile if TILE in variable.dims else finished.isel(absent, drop=True)
+        return variable.where(there, fill_value(variable.dtype)).transpose(*variable.dims)
 
     masked = data.assign({name: hide(str(name), variable) for name, variable in data.data_vars.items()})
     return masked.assign(finished=finished.assign_attrs(long_name="whether the numbers are final"))

@@ -85,6 +85,16 @@ class Tiling:
         return {"blocks": dict(self.blocks), "shape": dict(self.shape)}
 
 
+def fill_value(dtype: Any) -> Any:
+    """What is read where nothing was written: NaN; -1 or the largest value of an integer; false."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return np.nan
+    if kind.kind == "u":
+        return int(np.iinfo(kind).max)
+    return -1 if kind.kind == "i" else False
+
+
 @dataclass(frozen=True)
 class ArrayTemplate:
     """One array that tiles fill.
@@ -115,16 +125,6 @@ class ArrayTemplate:
         """Its name in that group."""
         return self.path.rpartition("/")[2]
 
-    @property
-    def fill(self) -> Any:
-        """What is read where nothing was written: NaN; -1 or the largest value of an integer; false."""
-        kind = np.dtype(self.dtype)
-        if kind.kind == "f":
-            return np.nan
-        if kind.kind == "u":
-            return np.iinfo(kind).max
-        return -1 if kind.kind == "i" else np.zeros((), kind).item()
-
     def shards(self, tiling: Tiling) -> tuple[int, ...]:
         """Lengths of a shard: the region of one tile."""
         blocks = {**tiling.blocks, TILE: 1}
@@ -138,7 +138,7 @@ class ArrayTemplate:
         """
         shards = self.shards(tiling)
         if self.chunks is None:
-            return _choose_chunks(self.dims, shards, np.dtype(self.dtype).itemsize)
+            return _choose_chunks(self.dims, shards, np.dtype(self.dtype).itemsize, tuple(tiling.blocks))
         if any(shard % chunk for shard, chunk in zip(shards, self.chunks, strict=True)):
             raise ValueError(f"chunks {self.chunks} of {self.path} do not divide its shard {shards}")
         return self.chunks
@@ -158,15 +158,18 @@ class ArrayTemplate:
         self.inner_chunks(tiling)
 
 
-def _choose_chunks(dims: tuple[str, ...], shards: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Whole series of up to 10,000 members, shrunk from the front of the other axes until the bytes fit."""
+def _choose_chunks(
+    dims: tuple[str, ...], shards: tuple[int, ...], itemsize: int, tiled: tuple[str, ...]
+) -> tuple[int, ...]:
+    """Whole series of up to 10,000 members; other tiled axes, then the rest, are cut until the bytes fit."""
     chunks = [
         _divisor(length, CHUNK_MEMBERS) if name == "member" else length
         for name, length in zip(dims, shards, strict=True)
     ]
     last = ("member", "time")
-    order = [i for i, name in enumerate(dims) if name not in last] + [dims.index(n) for n in last if n in dims]
-    for axis in order:
+    others = [name for name in dims if name not in last]
+    order = [n for n in others if n in tiled] + [n for n in others if n not in tiled] + [n for n in last if n in dims]
+    for axis in map(dims.index, order):
         size = math.prod(chunks) * itemsize
         if size > CHUNK_BYTES:
             chunks[axis] = _divisor(chunks[axis], max(1, chunks[axis] * CHUNK_BYTES // size))

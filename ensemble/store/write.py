@@ -13,17 +13,29 @@ import xarray as xr
 from ensemble.errors import StoreRefused
 from ensemble.provenance import Platform, Provenance, describe_differences, file_checksum, numbers_that_matter
 from ensemble.store.create import (
+    ROOT_KEYS,
     clear_group,
     create_stage,
     create_store,
     make_group,
     own_keys,
+    rebuild_record,
     refuse_path,
     write_dataset,
 )
-from ensemble.store.files import saying_why
+from ensemble.store.files import Folder, saying_why
 from ensemble.store.integrity import repair_metadata
-from ensemble.store.ledger import Entries, Entry, GroupRecord, array_digest, now, record_key, write_record
+from ensemble.store.ledger import (
+    BrokenRecord,
+    Entries,
+    Entry,
+    GroupRecord,
+    array_digest,
+    now,
+    read_record,
+    record_key,
+    write_record,
+)
 from ensemble.store.lock import WriterLock
 from ensemble.store.read import Store
 from ensemble.store.template import Stage
@@ -124,14 +136,24 @@ class StoreWriter(Store):
         self.folder.remove(record_key(name))
         clear_group(self.folder, name)
 
-    def add_stage(self, stage: Stage) -> None:
-        """Make a stage unless it is there; a half-made one is made again.
+    def add_stage(self, stage: Stage, main: bool = False) -> None:
+        """Make a stage unless it is there; a half-made one, or one whose record is lost, is made again.
+
+        Args:
+            stage: what it holds.
+            main: whether its record keeps the metadata of the whole store.
 
         Raises:
             StoreRefused: the store has a stage of this name with other tiles or arrays.
         """
-        if stage.name not in self.stages:
-            create_stage(self.folder, stage)
+        also = ROOT_KEYS if main else ()
+        try:
+            record = read_record(self.folder, stage.name)
+        except BrokenRecord:
+            rebuild_record(self.folder, stage, also)
+        else:
+            if record is None:
+                create_stage(self.folder, stage, also)
         found, asked = dict(self.stage(stage.name).layout), stage.describe()
         if found != asked:
             changed = describe_differences(found, asked)
@@ -160,20 +182,28 @@ def open_writer(
         Damaged: metadata are damaged beyond repair.
     """
     path = Path(path)
-    refuse_path(path)
+    _refuse(path, provenance)
     with WriterLock(path):
-        if not path.exists() or not any(path.iterdir()):
-            create_store(path, provenance, stages, attrs or {})
+        if _refuse(path, provenance):
+            Folder(path).sweep()
+            repair_metadata(Folder(path))
         else:
-            folder = Store(path).folder
-            folder.sweep()
-            repair_metadata(folder)
+            create_store(path, provenance, stages, attrs or {})
         store = StoreWriter(path)
-        refuse_other_study(store, provenance)
-        refuse_other_platform(store, provenance.platform)
-        for stage in stages:
-            store.add_stage(stage)
+        for index, stage in enumerate(stages):
+            store.add_stage(stage, main=index == 0)
         yield store
+
+
+def _refuse(path: Path, provenance: Provenance) -> bool:
+    """Refuse what cannot be written by this study, before anything is; returns whether there is a store."""
+    refuse_path(path)
+    if not path.exists() or not any(path.iterdir()):
+        return False
+    store = Store(path)
+    refuse_other_study(store, provenance)
+    refuse_other_platform(store, provenance.platform)
+    return True
 
 
 def open_worker(path: Path | str, platform: Platform) -> StoreWriter:
