@@ -187,6 +187,47 @@ class Correlation(Record):
     kind: Literal["rank", "pearson"] = Field("rank", description="Spearman's rank or Pearson's linear correlation")
 
 
+class RasterLayer(Record):
+    """One layer of a raster; a bare text stands for `file`."""
+
+    file: str = Field(description="GeoTIFF, NetCDF or Zarr")
+    variable: str | None = Field(None, description="variable of a NetCDF or Zarr file")
+    band: Annotated[int, Field(ge=1)] = Field(1, description="band of a GeoTIFF")
+    scale: Number = Field(1.0, description="factor on the stored numbers (SoilGrids: 0.1 from g/kg of clay to %)")
+    nodata: Number | None = Field(None, description="stored number that means no data, where the file does not say so")
+    zero_is_data: bool = Field(False, description="a frequent 0 is a value, not missing data")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return {"file": data} if isinstance(data, str) else data
+
+
+class RasterSites(Record):
+    """The cells of a grid as sites: a cell where every layer has a value. Layers are columns of the site table."""
+
+    rasters: Annotated[dict[str, RasterLayer], Field(min_length=1)] = Field(
+        description="layers by column name, on one grid"
+    )
+
+
+class SpatialField(Record):
+    """An error that is alike at sites near each other. Its key is an entry of `uncertain` with `per: site`."""
+
+    model: Literal["exponential", "matern"] = Field("exponential", description="correlation function of distance")
+    range: Annotated[float, Field(gt=0)] = Field(description="distance over which errors are alike, km")
+    range_is: Literal["parameter", "effective"] = Field(
+        "parameter", description="l of exp(-h/l), or the distance at which the correlation has fallen to 0.05"
+    )
+    nugget: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the variance that no neighbour shares"
+    )
+    smoothness: Annotated[float, Field(gt=0)] = Field(1.5, description="Matérn smoothness nu")
+    support: Literal["block", "point"] = Field(
+        "block", description="what the stated sd is the error of: the mean of a site's area, or one point in it"
+    )
+
+
 class Scenario(Record):
     """One arm of the study; arms share every draw, so their differences are paired."""
 
@@ -295,6 +336,32 @@ class Execution(Record):
     )
 
 
+class Decompose(Record):
+    """Which input causes the variance: a design and members of its own, or the ANOVA of a factorial design."""
+
+    outputs: list[str] | None = Field(None, description="outputs to decompose (default: outputs.variables)")
+    groups: dict[str, list[str]] = Field({}, description="entries of `uncertain` that are taken together, by name")
+    indices: Literal["sobol", "kucherenko", "shapley"] = Field(
+        "sobol", description="sobol needs independent inputs or groups; the others allow correlation between them"
+    )
+    second_order: bool = Field(False, description="closed second-order effects and interactions too")
+    rows: Annotated[int, Field(ge=16)] = Field(
+        1024, description="rows of the design, rounded up to 16 x 2^k; each costs 2 members more than there are groups"
+    )
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="double the rows until every interval half-width is below this"
+    )
+    max_rows: Annotated[int, Field(ge=16)] = Field(65536, description="rows at which doubling stops")
+    surrogate: bool = Field(True, description="fit a polynomial surrogate, with the rows as its audit")
+    screening: list[Literal["gradient", "morris", "fast", "pawn", "delta"]] = Field(
+        [], description="screening measures beside the shares (all but gradient by SALib)"
+    )
+    references: dict[str, Number | str | bool] = Field({}, description="factorial: reference level of a factor")
+    interactions: list[Annotated[list[str], Field(min_length=2)]] = Field(
+        [], description="factorial: factors whose products are terms of the ANOVA"
+    )
+
+
 class ReportOptions(Record):
     """What the report shows first."""
 
@@ -307,17 +374,23 @@ class StudyRecord(Record):
 
     format: Literal[1] = Field(FORMAT, description="version of the study-file format")
     title: str = Field("", description="one line for the report")
+    institution: str = Field("", description="who made it, for the store's attributes")
+    license: str = Field("", description="licence of the results, for the store's attributes")
     model: str = Field(description="name from `ensemble models`, or FILE.py:NAME for a model of your own")
     options: dict[str, Any] = Field({}, description="the model's static choices")
     precision: Literal["float32", "float64"] = Field("float32", description="arithmetic of the run")
-    sites: str | None = Field(None, description="CSV with one row a site: column site, and columns that inputs name")
+    sites: str | RasterSites | None = Field(
+        None, description="CSV with one row a site: column site, and columns that inputs name; or rasters"
+    )
     inputs: Inputs = Field(Inputs(), description="value of each input, and where the driver series come from")
     uncertain: dict[str, Uncertain] = Field({}, description="what is not known exactly")
     correlation: list[Correlation] = Field([], description="correlations between entries of `uncertain`")
+    fields: dict[str, SpatialField] = Field({}, description="entries of `uncertain` that are alike in space")
     scenarios: dict[str, Scenario] = Field({}, description="arms of the study, by name")
     observations: Observations | None = Field(None, description="measurements to compare with")
     design: Design = Field(Design(), description="how members are drawn")
     outputs: Outputs = Field(Outputs(), description="what is kept")
     store: StoreOptions = Field(StoreOptions(), description="what is written")
     execution: Execution = Field(Execution(), description="how it is carried out")
+    decompose: Decompose | None = Field(None, description="which input causes the variance")
     report: ReportOptions = Field(ReportOptions(), description="what the report shows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from ensemble.keys import draw_key, host_seed
 Floats = NDArray[np.floating[Any]]
 
 DENSE_POINTS = 2000  # a dense factor of 2000 points takes 32 MB and 0.1 s
+NOISE_BLOCK = 16  # draws of noise made at once, always that many, so that one program is compiled
 NEIGHBOURS = 50  # the variance of a mean is then within 2 % for ranges from one spacing to half the region
 JITTER = 1e-10  # keeps the factor of two points at one place finite
 
@@ -169,12 +171,21 @@ def draw_point_fields(fields: PointFields, seed: int, stream: str, draws: ArrayL
     """
     shape = (len(fields.roots), fields.points)
     result = np.empty((np.size(draws), *shape))
-    for row, draw in enumerate(np.asarray(draws).ravel()):
-        noise = fields.mixing @ np.asarray(jax.random.normal(draw_key(seed, stream, draw), (2, *shape)), float)
-        for variable, (root, nugget) in enumerate(zip(fields.roots, fields.nuggets, strict=True)):
-            smooth = _apply(root, noise[0, variable])
-            result[row, variable] = np.sqrt(1 - nugget) * smooth + np.sqrt(nugget) * noise[1, variable]
+    wanted = np.asarray(draws, np.uint32).ravel()
+    for start in range(0, wanted.size, NOISE_BLOCK):
+        block = wanted[start : start + NOISE_BLOCK]
+        noise = np.asarray(_noise(np.resize(block, NOISE_BLOCK), seed, stream, (2, *shape)), float)
+        for row, white in enumerate(noise[: block.size], start=start):
+            mixed = fields.mixing @ white
+            for variable, (root, nugget) in enumerate(zip(fields.roots, fields.nuggets, strict=True)):
+                smooth = _apply(root, mixed[0, variable])
+                result[row, variable] = np.sqrt(1 - nugget) * smooth + np.sqrt(nugget) * mixed[1, variable]
     return result
+
+
+@partial(jax.jit, static_argnames=("seed", "stream", "shape"))
+def _noise(draws: jax.Array, seed: int, stream: str, shape: tuple[int, ...]) -> jax.Array:
+    return jax.lax.map(lambda draw: jax.random.normal(draw_key(seed, stream, draw), shape, "float32"), draws)
 
 
 def _apply(root: Floats | VecchiaFactor, noise: Floats) -> Floats:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import Forcing, InputSource
+from ensemble.config.schema import Forcing, InputSource, RasterSites
 from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values
+from ensemble.inputs.grids import Layer, read_grid
 from ensemble.inputs.schedule import scheduled
 from ensemble.inputs.tables import Table, read_table
 from ensemble.specs import InputSpec, TimeAxis
@@ -36,10 +37,13 @@ def read_sites(study: StudyFile) -> SiteTable:
     """The site table of a study, or its single site.
 
     Raises:
-        InputError: the table is missing, lacks the column ``site``, or names a site twice.
+        InputError: the table is missing, lacks the column ``site``, or names a site twice; a raster cannot be used
+            (:func:`ensemble.inputs.grids.read_grid`).
     """
     if study.record.sites is None:
         return SiteTable(("site",))
+    if not isinstance(study.record.sites, str):
+        return _raster_sites(study, study.record.sites)
     file = study.path(study.record.sites)
     table = read_table(file, study.error(("sites",), f"the file {file} does not exist"))
     names = table.text("site")
@@ -51,6 +55,15 @@ def read_sites(study: StudyFile) -> SiteTable:
             )
         first[name] = row
     return SiteTable(tuple(names), table)
+
+
+def _raster_sites(study: StudyFile, settings: RasterSites) -> SiteTable:
+    layers = [
+        Layer(name, study.path(e.file), e.variable, e.band, e.scale, e.nodata, e.zero_is_data)
+        for name, e in settings.rasters.items()
+    ]
+    table = read_grid(layers)
+    return SiteTable(tuple(f"r{y}c{x}" for y, x in zip(table.grid.rows, table.grid.columns, strict=True)), table)
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,9 @@ def _one_input(study: StudyFile, reader: SourceReader, spec: InputSpec, scenario
 
 def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
     record = study.record
-    written = [record.sites, record.inputs.forcing and record.inputs.forcing.file]
+    written = [record.inputs.forcing and record.inputs.forcing.file]
+    places = record.sites
+    written += [places] if isinstance(places, str | None) else [layer.file for layer in places.rasters.values()]
     written += [source.file for source in record.inputs.sources().values()]
     for scenario in record.scenarios.values():
         written += [scenario.forcing and scenario.forcing.file, *(source.file for source in scenario.inputs.values())]
@@ -247,7 +249,10 @@ def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
     written += [record.observations and record.observations.file]
     if ".py:" in record.model:
         written.append(record.model.rpartition(":")[0])
-    return tuple(sorted({study.path(file) for file in written if file}))
+    paths = {study.path(file) for file in written if file}
+    folders = {path for path in paths if path.is_dir()}  # a Zarr store: every file in it counts
+    inside = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+    return tuple(sorted((paths - folders) | inside))
 
 
 __all__ = ["BaseInputs", "BoundModel", "InputError", "bind_model", "read_inputs"]

@@ -75,7 +75,12 @@ def _by_site(
     scalars = uncertainty.scalars_per("site")
     if not scalars:
         return {}
-    columns = [site_uniforms(seed, s.label, design.draw_index(s.label, members), sites) for s in scalars]
+    columns = []
+    for scalar in scalars:
+        index, alike = design.draw_index(scalar.label, members), uncertainty.fields.get(scalar.label)
+        columns.append(
+            site_uniforms(seed, scalar.label, index, sites) if alike is None else alike.uniforms(seed, index, sites)
+        )
     uniforms = np.stack(columns, axis=-1)
     dependent = _dependent(uncertainty.copulas, "site", uniforms.reshape(-1, len(scalars))).reshape(uniforms.shape)
     return {scalar.label: scalar.values(dependent[..., column], sites) for column, scalar in enumerate(scalars)}

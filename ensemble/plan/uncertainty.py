@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from ensemble.inputs.distributions import Distribution, make_distribution
 from ensemble.inputs.series import check_noise
 from ensemble.inputs.tables import read_table
 from ensemble.plan.bind import BaseInputs, BoundModel, did_you_mean
+from ensemble.plan.fields import FieldDraws, read_fields
 from ensemble.plan.weather import WeatherHistory, read_weather
 from ensemble.specs import InputSpec
 from ensemble.units import conversion
@@ -69,10 +70,8 @@ class ScalarDraw:
         law = self.distribution
         if not law.shape:
             return np.asarray(law.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
-        everywhere = np.zeros((len(uniforms), law.shape[0]))
-        everywhere[:] = 0.5
-        everywhere[:, sites] = uniforms
-        return np.asarray(law.ppf(everywhere), dtype=np.float64)[:, sites] * self.factor + self.offset
+        uniforms = np.broadcast_to(uniforms, (len(uniforms), len(sites)))
+        return np.asarray(law.at(sites).ppf(uniforms), dtype=np.float64) * self.factor + self.offset
 
     def sd(self) -> np.ndarray:
         """Standard deviation in internal units, shape () or (sites,); 0 where the design sets the number."""
@@ -116,6 +115,7 @@ class Uncertainty:
         scalars, noises, weather, options: the sources, in the order of the study.
         copulas: dependence of the scalars by ``per``; ``None`` where they are independent.
         notes: sentences for the user (what truncation changed, what is independent).
+        fields: draws by site that are alike in space, by label.
     """
 
     scalars: tuple[ScalarDraw, ...] = ()
@@ -124,6 +124,7 @@ class Uncertainty:
     options: tuple[OptionDraw, ...] = ()
     copulas: Mapping[str, GaussianCopula] | None = None
     notes: tuple[str, ...] = ()
+    fields: Mapping[str, FieldDraws] = field(default_factory=dict)
 
     def scalars_per(self, per: str) -> tuple[ScalarDraw, ...]:
         """The scalars drawn per member, or per member and site."""
@@ -162,6 +163,8 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
     _refuse_twice_by_value(study, found["scalars"])
     scalars = tuple(found["scalars"])
     notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution and s.distribution.note]
+    fields = read_fields(study, base.sites, [s.label for s in scalars if s.per == "site"])
+    notes += [f"{label}: alike in space, {entry.describe}" for label, entry in fields.items()]
     return Uncertainty(
         scalars,
         tuple(found["noises"]),
@@ -169,6 +172,7 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
         tuple(found["options"]),
         _copulas(study, scalars),
         tuple(notes),
+        fields,
     )
 
 

@@ -1,0 +1,230 @@
+"""Rasters as sites: the valid cells of a grid, one site each, with every layer as a column of the site table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.errors import InputError
+from ensemble.inputs.geodesy import cell_areas
+from ensemble.inputs.tables import Table
+
+Floats = NDArray[np.floating[Any]]
+
+# Values that stand for "no data" in many files without being declared, and the share of cells that betrays one.
+SPIKES = (-32768.0, -32767.0, -9999.0, -999.0, -99.0, 255.0, 32767.0, 65535.0, 0.0)
+SPIKE_SHARE = 0.10
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid and which of its cells are sites.
+
+    Args:
+        shape: cells ``(y, x)``.
+        crs: coordinate reference system as WKT.
+        transform: ``(x0, dx, y0, dy)``: outer corner of the first cell and steps, in the unit of the CRS; dy is
+            negative where rows run from north to south.
+        projected: whether that unit is a length.
+        metres: length of a unit of a projected CRS, m; 1 for degrees.
+        rows, columns: ``(site,)`` cell of each site.
+    """
+
+    shape: tuple[int, int]
+    crs: str
+    transform: tuple[float, float, float, float]
+    projected: bool
+    metres: float
+    rows: NDArray[np.integer[Any]]
+    columns: NDArray[np.integer[Any]]
+
+    @property
+    def cell_km(self) -> tuple[float, float]:
+        """Width and height of a cell of a projected grid, km."""
+        return abs(self.transform[1]) * self.metres / 1000, abs(self.transform[3]) * self.metres / 1000
+
+    @property
+    def axes(self) -> tuple[Floats, Floats]:
+        """Centres of the rows (y) and columns (x), in the unit of the CRS."""
+        x0, dx, y0, dy = self.transform
+        return y0 + dy * (np.arange(self.shape[0]) + 0.5), x0 + dx * (np.arange(self.shape[1]) + 0.5)
+
+    def areas(self) -> Floats:
+        """Area of each site's cell, ha: on the ellipsoid for degrees, width times height where projected."""
+        if self.projected:
+            return np.full(len(self.rows), self.cell_km[0] * self.cell_km[1] * 100)
+        _, dx, y0, dy = self.transform
+        return cell_areas(y0 + dy * np.arange(self.shape[0] + 1), dx)[self.rows] * 100
+
+    def paint(self, values: Floats, fill: float = np.nan) -> Floats:
+        """Values of sites ``(..., site)`` on the whole grid ``(..., y, x)``."""
+        values = np.asarray(values)
+        painted = np.full((*values.shape[:-1], *self.shape), fill, dtype=np.result_type(values.dtype, type(fill)))
+        painted[..., self.rows, self.columns] = values
+        return painted
+
+
+@dataclass(frozen=True)
+class GridTable(Table):
+    """A site table whose numbers come from rasters.
+
+    Args:
+        grid: where the sites are.
+        arrays: ``(site,)`` of each layer.
+    """
+
+    grid: Grid = None  # type: ignore[assignment]
+    arrays: Mapping[str, Floats] = None  # type: ignore[assignment]
+
+    def numbers(self, name: str, blank: float | None = None) -> np.ndarray:
+        """A layer at the sites."""
+        self.require([name])
+        return np.asarray(self.arrays[name], np.float64)
+
+    def text(self, name: str) -> list[str]:
+        """A layer as text; whole numbers without a point, as class codes are written."""
+        self.require([name])
+        return [f"{value:g}" for value in self.arrays[name]]
+
+    def error(self, row: int, column: str, message: str) -> InputError:
+        """The error that names a cell."""
+        y, x = int(self.grid.rows[row]), int(self.grid.columns[row])
+        return InputError(f"{column}: row {y}, column {x} of the grid: {message}", self.file)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one layer of a grid comes from.
+
+    Args:
+        name: name of its column.
+        file: GeoTIFF, NetCDF or Zarr.
+        variable: of a NetCDF or Zarr file.
+        band: of a GeoTIFF, from 1.
+        scale: factor on the stored numbers (SoilGrids: 0.1 for clay in g/kg to %), on top of the file's own.
+        nodata: stored number that means no data, where the file does not declare it.
+        zero_is_data: a frequent 0 is a value, not missing data.
+    """
+
+    name: str
+    file: Path
+    variable: str | None = None
+    band: int = 1
+    scale: float = 1.0
+    nodata: float | None = None
+    zero_is_data: bool = False
+
+
+def read_grid(layers: Sequence[Layer]) -> GridTable:
+    """Layers on one grid as a site table: a cell is a site where every layer has a value.
+
+    Besides the layers the table has ``longitude`` and ``latitude`` or ``x_km`` and ``y_km``, and ``area_ha``.
+
+    Raises:
+        InputError: a file cannot be read, has no CRS or another grid than the first, holds what looks like
+            undeclared missing data, or no cell has a value in all layers.
+    """
+    first: tuple[Any, ...] | None = None
+    values = {}
+    for layer in layers:
+        array, place = _read_layer(layer)
+        if first is not None and not _same_place(place, first):
+            raise InputError(
+                f"this layer has another grid or CRS than {layers[0].file.name}; bring both to one grid", layer.file
+            )
+        first = first or place
+        values[layer.name] = array
+    assert first is not None
+    valid = np.logical_and.reduce([np.isfinite(array) for array in values.values()])
+    if not valid.any():
+        raise InputError("no cell has a value in all layers", layers[0].file)
+    rows, columns = np.nonzero(valid)
+    shape, crs, transform, projected, metres = first
+    grid = Grid(shape, crs, transform, projected, metres, rows, columns)
+    arrays = {name: array[rows, columns] for name, array in values.items()} | _place_columns(grid)
+    return GridTable(layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid, arrays)
+
+
+def _place_columns(grid: Grid) -> dict[str, Floats]:
+    y, x = grid.axes
+    here = {"area_ha": grid.areas()}
+    if grid.projected:
+        return {"x_km": x[grid.columns] * grid.metres / 1000, "y_km": y[grid.rows] * grid.metres / 1000, **here}
+    return {"longitude": x[grid.columns], "latitude": y[grid.rows], **here}
+
+
+def _same_place(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return one[:2] == other[:2] and np.allclose(one[2], other[2], rtol=1e-7, atol=1e-9)
+
+
+def _read_layer(layer: Layer) -> tuple[Floats, tuple[Any, ...]]:
+    try:
+        import rioxarray
+        import xarray as xr
+    except ImportError:
+        raise InputError(
+            'reading rasters needs the extra packages of pip install "soc-ensemble[raster]"', layer.file
+        ) from None
+    if not layer.file.exists():
+        raise InputError("the file does not exist", layer.file)
+    try:
+        if layer.variable is not None:
+            how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if layer.file.is_dir() else {}
+            with xr.open_dataset(layer.file, mask_and_scale=False, decode_coords="all", **how) as data:
+                if layer.variable not in data:
+                    raise InputError(
+                        f"there is no variable '{layer.variable}'; found: {', '.join(map(str, data))}", layer.file
+                    )
+                band = data[layer.variable].squeeze(drop=True).load()
+        else:
+            opened = rioxarray.open_rasterio(layer.file, mask_and_scale=False)
+            assert isinstance(opened, xr.DataArray)
+            band = opened.isel(band=layer.band - 1).load()
+    except (OSError, ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the raster cannot be read: {error}", layer.file) from None
+    return _decode(band, layer), _place(band, layer)
+
+
+def _decode(band: Any, layer: Layer) -> Floats:
+    """Numbers of a layer with missing data as NaN and scale factors applied."""
+    stored = np.asarray(band.values, np.float64)
+    attributes = {**band.encoding, **band.attrs}
+    declared = [band.rio.nodata, attributes.get("_FillValue"), attributes.get("missing_value"), layer.nodata]
+    numbers = [float(np.ravel(value)[0]) for value in declared if value is not None]
+    missing = ~np.isfinite(stored) | np.isin(stored, [n for n in numbers if np.isfinite(n)])
+    _refuse_spike(stored[~missing], missing.size, layer)
+    scale, offset = float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
+    return np.where(missing, np.nan, (stored * scale + offset) * layer.scale)
+
+
+def _refuse_spike(values: Floats, cells: int, layer: Layer) -> None:
+    for spike in SPIKES:
+        share = float((values == spike).sum()) / cells
+        if share < SPIKE_SHARE or (spike == 0.0 and layer.zero_is_data):
+            continue
+        edge = spike in (values.min(), values.max())
+        if edge and len(np.unique(values)) > 20:
+            extra = ", or zero_is_data: true" if spike == 0 else ""
+            raise InputError(
+                f"{100 * share:.0f} % of the cells of '{layer.name}' are {spike:g}, which looks like missing data that the "
+                f"file does not declare; give nodata: {spike:g}{extra}",
+                layer.file,
+            )
+
+
+def _place(band: Any, layer: Layer) -> tuple[Any, ...]:
+    if band.rio.crs is None:
+        raise InputError("the raster has no coordinate reference system; write one into the file", layer.file)
+    affine = band.rio.transform()
+    if affine.b or affine.d:
+        raise InputError("the raster is rotated; resample it to a grid whose rows run east", layer.file)
+    crs = band.rio.crs
+    metres = float(crs.linear_units_factor[1]) if crs.is_projected else 1.0
+    return band.shape, crs.to_wkt(), (affine.c, affine.a, affine.f, affine.e), bool(crs.is_projected), metres
