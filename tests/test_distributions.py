@@ -1,6 +1,7 @@
 """Distributions: what is stated holds for the final distribution, in both tails, or is refused."""
 
 import itertools
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +278,13 @@ def test_wrong_statements_get_one_sentence(spec, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         make_distribution(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_a_distribution_travels_between_processes():
+    for spec in ({"distribution": "beta", "mean": 0.3, "sd": 0.1}, {"distribution": "discrete", "values": ["a", "b"]}):
+        distribution = make_distribution(spec)
+        copy = pickle.loads(pickle.dumps(distribution))
+        np.testing.assert_array_equal(copy.ppf([0.1, 0.9]), distribution.ppf([0.1, 0.9]))
 
 
 def test_codes_need_a_list():

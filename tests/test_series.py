@@ -101,6 +101,16 @@ def test_weather_stays_together_across_variables_and_sites():
     assert abs(share - 1 / 9).max() < 5.0 * np.sqrt(1 / 9 / 2000)
 
 
+def test_weather_does_not_depend_on_the_precision_of_a_stage():
+    draws = []
+    for double in (False, True):
+        with jax.enable_x64(double):
+            key, table = draw_key(2, "weather", 5), jnp.arange(13 * 12).reshape(13, 12)
+            draws.append((np.asarray(year_sequence(key, 13, 50, 3)), np.asarray(choose_realization(key, table))))
+    for single, double in zip(*draws, strict=True):
+        np.testing.assert_array_equal(single, double)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
