@@ -108,6 +108,19 @@ def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, memb
 
 
 @app.command()
+def decompose(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> None:
+    """Which input causes the variance: the decomposition alone, with its own members, beside those of a run."""
+    with _guarded():
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import decompose_plan, load_plan
+
+        store = _default_store(study, out)
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        for line in decompose_plan(load_plan(study, set_ or (), seed, None), store, quiet=_Verbosity.quiet):
+            typer.echo(line)
+
+
+@app.command()
 def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
     with _guarded():

@@ -48,7 +48,9 @@ def rothc_like(u, years=50, every=5):
     clay, offset = 23.4 + 3.0 * z[0], 0.5 * z[1]
     medians = (0.8, 2.0, 3.0, 0.02, 0.3, 0.66, 3.0, 1.44)
     spreads = (0.1, 0.15, 0.2, 0.2, 0.2, 0.2, 0.3, 0.2)
-    moist, old, new, k_hum, k_rpm, k_bio, inert, ratio = (m * np.exp(s * x) for m, s, x in zip(medians, spreads, z[2:], strict=True))
+    moist, old, new, k_hum, k_rpm, k_bio, inert, ratio = (
+        m * np.exp(s * x) for m, s, x in zip(medians, spreads, z[2:], strict=True)
+    )
     respired = 1.67 * (1.85 + 1.60 * np.exp(-0.0786 * clay))
     to_bio, to_hum = 0.46 / (respired + 1.0), 0.54 / (respired + 1.0)
     rates = [47.91 / (1.0 + np.exp(106.06 / (t + offset + 18.27))) * moist * 0.6 / 12.0 for t in TEMPERATURE]

@@ -14,13 +14,15 @@ def study():
     """An unbalanced factorial of 60 runs with 5 yearly rows each."""
     rng = np.random.default_rng(3)
     runs = 60
-    frame = pd.DataFrame({
-        "run": np.repeat(np.arange(runs), 5),
-        "climate": np.repeat(rng.choice(["dry", "wet", "boreal"], runs, p=[0.5, 0.3, 0.2]), 5),
-        "protection": np.repeat(rng.choice(["none", "clay", "pores"], runs), 5),
-        "erosion": np.repeat(rng.exponential(1.0, runs), 5),
-        "year": np.tile(np.arange(5.0), runs),
-    })
+    frame = pd.DataFrame(
+        {
+            "run": np.repeat(np.arange(runs), 5),
+            "climate": np.repeat(rng.choice(["dry", "wet", "boreal"], runs, p=[0.5, 0.3, 0.2]), 5),
+            "protection": np.repeat(rng.choice(["none", "clay", "pores"], runs), 5),
+            "erosion": np.repeat(rng.exponential(1.0, runs), 5),
+            "year": np.tile(np.arange(5.0), runs),
+        }
+    )
     frame["stock"] = (
         80.0
         + 10.0 * (frame.climate == "wet")
@@ -56,7 +58,9 @@ def test_equals_statsmodels(study, interactions, extra):
     table = sm.stats.anova_lm(plain, typ=2)
 
     def key(name):
-        return name.replace("C(climate, Treatment('dry'))", "climate").replace("C(protection, Treatment('none'))", "protection")
+        return name.replace("C(climate, Treatment('dry'))", "climate").replace(
+            "C(protection, Treatment('none'))", "protection"
+        )
 
     rows = {key(name): row for name, row in table.iterrows()}
     theirs = np.array([rows[name][["sum_sq", "df", "F", "PR(>F)"]].to_numpy(float) for name in ours.terms])

@@ -141,7 +141,10 @@ def test_more_than_twelve_tied_inputs_use_permutations():
 
 
 def test_single_sobol_indices_are_refused_and_the_grouping_offered():
-    with pytest.raises(ValueError, match=r"'clay' and 'soc' are correlated.*use indices: shapley or kucherenko, or make one group of \[clay, soc, density\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"'clay' and 'soc' are correlated.*use indices: shapley or kucherenko, or make one group of \[clay, soc, density\]",
+    ):
         pick_freeze(NAMES, 64, 1, correlation=CORRELATION)
     with pytest.raises(ValueError, match="second-order effects do not exist"):
         pick_freeze(NAMES, 64, 1, correlation=CORRELATION, dependent=True, second=True)

@@ -10,7 +10,7 @@ draw r of the Sobol design, so a longer design only appends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,6 +37,7 @@ class PickFreezeDesign:
         seed: the study's seed.
         correlation: latent normal correlation of ``inputs`` (d rows of d); ``None`` for independent ones.
         replicates: independent scrambles of the Sobol sequence.
+        first_row: row that member 0 is in; a continuation starts where the design before it ended.
     """
 
     inputs: tuple[str, ...]
@@ -47,6 +48,7 @@ class PickFreezeDesign:
     seed: int
     correlation: tuple[tuple[float, ...], ...] | None = None
     replicates: int = REPLICATES
+    first_row: int = 0
 
     @property
     def kind(self) -> str:
@@ -75,14 +77,14 @@ class PickFreezeDesign:
 
     def replicate(self, members: np.ndarray) -> np.ndarray:
         """Scramble of each member, ``(n,)``; members of one row share it."""
-        return np.asarray(members, dtype=np.int64) // len(self.blocks) % self.replicates
+        return self._places(members)[0] % self.replicates
 
     def draw_index(self, stream: str, members: np.ndarray) -> np.ndarray:
         """Draw of a stream, ``(n,)``: 2 r where row r keeps it from A, 2 r + 1 where it takes it from B.
 
         A stream that is in no group (the error of a future measurement) keeps its draw.
         """
-        rows, blocks = np.divmod(np.asarray(members, dtype=np.int64), len(self.blocks))
+        rows, blocks = self._places(members)
         group = group_of(self.groups, stream)
         kept = np.array([group is None or group in block for block in self.blocks])
         return 2 * rows + np.where(kept[blocks], 0, 1)
@@ -97,7 +99,7 @@ class PickFreezeDesign:
             if stream not in self.inputs:
                 raise ValueError(f"the design has no input '{stream}'; allowed: {', '.join(self.inputs)}")
         columns = [self.inputs.index(stream) for stream in streams]
-        rows, blocks = np.divmod(np.asarray(members, dtype=np.int64), len(self.blocks))
+        rows, blocks = self._places(members)
         size = len(self.inputs)
         unique, back = np.unique(rows, return_inverse=True)
         points = sobol_points(self.seed, 2 * size, self.replicates, unique)[back]
@@ -110,6 +112,19 @@ class PickFreezeDesign:
             here = blocks == block
             normals[here] = ndtri(a[here]) @ keep[block].T + ndtri(b[here]) @ redraw[block].T
         return ndtr(normals)[:, columns]
+
+    def doubled(self) -> PickFreezeDesign:
+        """The same design with twice the rows; its first half are the rows of this one."""
+        return replace(self, rows=2 * self.rows)
+
+    def continuation(self, first_row: int) -> PickFreezeDesign:
+        """The rows from ``first_row`` on, as a design of their own."""
+        return replace(self, rows=self.rows - first_row, first_row=first_row)
+
+    def _places(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row and block of each member."""
+        rows, blocks = np.divmod(np.asarray(members, dtype=np.int64), len(self.blocks))
+        return rows + self.first_row, blocks
 
     @cached_property
     def kept(self) -> np.ndarray:

@@ -229,6 +229,13 @@ def make_plan(study: StudyFile) -> Plan:
     return replace(plan, tiling=_tiling(plan))
 
 
+def with_design(plan: Plan, design: Design, outputs: tuple[OutputSpec, ...]) -> Plan:
+    """The plan of a stage of its own: another design and outputs, no measurements, tiles that fit."""
+    empty = Tiling(design.members, 1, 1, 1)
+    changed = replace(plan, design=design, outputs=outputs, observations=plan.observations[:0], tiling=empty)
+    return replace(changed, tiling=_tiling(changed))
+
+
 def _tiling(plan: Plan) -> Tiling:
     calendar, asked = plan.base.calendar, plan.study.record.store.tile
     steps = 1 if calendar is None else calendar.length

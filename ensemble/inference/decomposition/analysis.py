@@ -33,11 +33,11 @@ COMMON_ROWS = 0.5
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of the variance by one method: rows are first, then total, then closed second-order effects.
+    """Shares of the variance by one method; rows as in :meth:`.effects.Effects.shares`.
 
     Args:
-        each: of every column, (2 groups + pairs, columns).
-        pooled: of vector outputs, (2 groups + pairs, pools).
+        each: of every column, (rows, columns).
+        pooled: of vector outputs, (rows, pools).
     """
 
     each: Estimate

@@ -33,13 +33,18 @@ class Effects(NamedTuple):
     closed: np.ndarray
 
     def shares(self, pool: np.ndarray | None = None) -> np.ndarray:
-        """All effects over the variance, (..., 2 groups + pairs, outputs): first, total, closed.
+        """All effects over the variance, (..., rows, outputs).
+
+        Rows are first and total effects, then closed second-order effects and, last, interactions: what a
+        closed effect holds beyond the two first-order effects.
 
         Args:
             pool: (outputs, pools) weights; numerators and variances are summed over the outputs of a pool
                 before the ratio (generalised indices: Gamboa et al. 2014, doi 10.1214/14-EJS895).
         """
-        parts = np.concatenate([self.first, self.total, self.closed], axis=-2)
+        one, other = np.triu_indices(self.first.shape[-2], 1) if self.closed.shape[-2] else ([], [])
+        interaction = self.closed - self.first[..., one, :] - self.first[..., other, :]
+        parts = np.concatenate([self.first, self.total, self.closed, interaction], axis=-2)
         variance = self.variance[..., None, :]
         if pool is not None:
             constant = np.isnan(variance)
