@@ -3,7 +3,7 @@
 Forward-mode derivatives of all 72 runs in eight numbers, a weak prior on each, steps of at most 0.6.
 Prints every iteration. docs/papers/soilgen.md says what is fitted and was written first.
 
-    python benchmarks/loess_anchor.py [iterations]
+    python benchmarks/loess_anchor.py [iterations] ['{"acidity": 0.04}']
 """
 
 from __future__ import annotations
@@ -118,13 +118,19 @@ def statistics(logs: jax.Array) -> jax.Array:
     ])  # fmt: skip
 
 
-def fit(iterations: int) -> dict[str, float]:
-    """Damped Gauss-Newton from the first guess; prints statistics and numbers of every iteration."""
+def fit(iterations: int, begin: dict[str, float]) -> dict[str, float]:
+    """Damped Gauss-Newton; the prior stays at the first guess. Prints statistics and numbers of every iteration.
+
+    Args:
+        iterations: number of Jacobians.
+        begin: where to start, by name; the first guess where a name is missing.
+    """
     value_and_jacobian = jax.jit(lambda x: (statistics(x), jax.jacfwd(statistics)(x)))
     start = transform(np.asarray([guess for guess, _ in FREE.values()]))
     prior = 1.0 / np.asarray([spread for _, spread in FREE.values()])
     wanted, weight = (np.asarray(v) for v in zip(*((t, 1.0 / s) for t, s in TARGETS.values()), strict=True))
-    logs, best = start.copy(), (np.inf, start)
+    logs = transform(np.asarray([begin.get(name, guess) for name, (guess, _) in FREE.items()]))
+    best = (np.inf, logs)
     for iteration in range(iterations):
         began = time.perf_counter()
         values, slopes = (np.asarray(v) for v in value_and_jacobian(jnp.asarray(logs)))
@@ -142,4 +148,5 @@ def fit(iterations: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     with jax.enable_x64(True):
-        print(json.dumps(fit(int(sys.argv[1]) if len(sys.argv) > 1 else 6)))
+        given = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+        print(json.dumps(fit(int(sys.argv[1]) if len(sys.argv) > 1 else 6, given)))

@@ -124,12 +124,15 @@ def inputs_of(runs: Sequence[Run], years: int, parameters: Mapping[str, Any]) ->
 
 
 def simulate(
-    mechanism: str, runs: Sequence[Run], years: int, parameters: Mapping[str, Any], **options: Any
+    mechanism: str,
+    runs: Sequence[Run],
+    years: int,
+    parameters: Mapping[str, Any],
+    outputs: tuple[str, ...] = STOCKS,
+    **options: Any,
 ) -> dict[str, jax.Array]:
-    """Yearly outputs of runs under one mechanism, each of shape (runs, years)."""
+    """Yearly outputs of runs under one mechanism, each of shape (runs, years); ``options`` as in the record."""
     chosen = {**COLUMN.default_options(), "mechanism": mechanism, **options}
-    outputs = options.pop("outputs", STOCKS)
-    chosen.pop("outputs", None)
     model = COLUMN.simulator(BuildSettings(chosen, 1, outputs))
 
     def one(values: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -18,6 +18,7 @@ RECORD_MODULES = (
     "ensemble.models.records.rothc",
     "ensemble.models.records.soil",
     "ensemble.models.records.carbon",
+    "ensemble.models.records.column",
 )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # 1 kg of CaCO3 (100.09 g mol-1) holds this many mol of charge.
 CHARGE_OF_CALCITE = 2.0 / 0.10009
@@ -108,8 +109,21 @@ def weather_year(minerals: Minerals, rates: Weathering) -> tuple[Minerals, Leach
 
 def _from_the_top(demand: jax.Array, stock: jax.Array) -> jax.Array:
     """What a demand that comes from above takes from each layer: all of it, until the demand is met."""
-    above = jnp.cumsum(stock) - stock
-    return jnp.clip(demand - above, 0.0, stock)
+    return jnp.clip(demand - _above(stock), 0.0, stock)
+
+
+def _above(amounts: jax.Array) -> jax.Array:
+    """Sum of the layers above each layer; as a product with a fixed matrix, three times as fast as a scan."""
+    return amounts @ jnp.asarray(np.triu(np.ones((amounts.size, amounts.size)), 1), amounts.dtype)
+
+
+def _lowest_so_far(amounts: jax.Array) -> jax.Array:
+    """Smallest of each layer and all above it, by doubling the reach."""
+    reach = 1
+    while reach < amounts.size:
+        shifted = jnp.concatenate([jnp.full_like(amounts[:reach], jnp.inf), amounts[:-reach]])
+        amounts, reach = jnp.minimum(amounts, shifted), 2 * reach
+    return amounts
 
 
 def _bind_on_the_way(source: jax.Array, room: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -117,8 +131,8 @@ def _bind_on_the_way(source: jax.Array, room: jax.Array) -> tuple[jax.Array, jax
 
     The flux below layer i is ``max(0, flux above + source - room)``; its solution is a running minimum.
     """
-    summed = jnp.cumsum(source - room)
-    flux = summed - jnp.minimum(0.0, jax.lax.cummin(summed))
+    summed = _above(source - room) + source - room
+    flux = summed - jnp.minimum(0.0, _lowest_so_far(summed))
     above = jnp.concatenate([jnp.zeros_like(flux[:1]), flux[:-1]])
     return source + above - flux, flux[-1]
 
