@@ -48,6 +48,11 @@ def numbers_that_matter(study: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in study.items() if key not in LEFT_OUT}
 
 
+def study_digest(study: Mapping[str, Any], inputs: Mapping[str, str], seed: int) -> str:
+    """Digest of a study, its input files (SHA-256 by name) and its seed, without what never changes a number."""
+    return digest_of({"study": numbers_that_matter(study), "inputs": dict(inputs), "seed": seed})
+
+
 def file_checksum(path: Path | str) -> str:
     """SHA-256 of a file's bytes, hexadecimal.
 
@@ -115,7 +120,6 @@ def _version(package: str) -> str:
         return ""
 
 
-@cache
 def instruction_set() -> str:
     """Widest vector instructions that compiled code uses here: ``avx512, avx2, avx, sse4.2, neon`` or ``baseline``.
 
@@ -197,8 +201,8 @@ class Provenance:
 
     @property
     def digest(self) -> str:
-        """Digest of the study and its input files, without what never changes a number."""
-        return digest_of({"study": numbers_that_matter(self.study), "inputs": dict(self.inputs), "seed": self.seed})
+        """See :func:`study_digest`."""
+        return study_digest(self.study, self.inputs, self.seed)
 
     def as_attributes(self) -> dict[str, Any]:
         """Root attributes of a store."""
