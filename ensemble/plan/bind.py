@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def bind_model(study: StudyFile) -> BoundModel:
         raise study.error(("model",), str(error)) from None
     options = _options(study, model)
     chain = _derivations(study, model, options)
-    specs = {spec.name: spec for spec in model.inputs if spec.used(options)}
+    arms = _option_arms(study, options)
+    specs = {spec.name: spec for spec in model.inputs if any(spec.used(arm) for arm in arms)}
     for _, deriving in chain:
         for spec in deriving.inputs:
             specs.setdefault(spec.name, spec)
@@ -90,6 +92,19 @@ def bind_model(study: StudyFile) -> BoundModel:
         extra = resolve(deriving.coordinates)(deriving.default_options()) if deriving.coordinates is not None else {}
         coordinates = {**extra, **coordinates}
     return BoundModel(model, chain, options, specs, derived, coordinates)
+
+
+def _option_arms(study: StudyFile, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of options that members may use: the study's own, and those that are drawn or set by design."""
+    drawn: dict[str, list[Any]] = {}
+    for label, entry in study.record.uncertain.items():
+        if (entry.input or label).startswith("options."):
+            drawn[(entry.input or label).removeprefix("options.")] = list(entry.values or ())
+    for label, values in (study.record.design.levels or {}).items():
+        if label.startswith("options.") and isinstance(values, list):
+            drawn[label.removeprefix("options.")] = list(values)
+    choices = [values or [options.get(name)] for name, values in drawn.items()]
+    return [{**options, **dict(zip(drawn, values, strict=True))} for values in itertools.product(*choices)]
 
 
 def _options(study: StudyFile, model: Model) -> dict[str, Any]:
