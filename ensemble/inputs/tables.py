@@ -11,6 +11,8 @@ import numpy as np
 
 from ensemble.errors import InputError
 
+# Whole numbers up to here are exact in float64.
+LARGEST_WHOLE = 2.0**53
 MISSING = ("", "na", "nan", "null", "none", "-", ".")
 
 
@@ -85,7 +87,7 @@ class Table:
 
 def _whole(cell: str) -> float:
     value = float(cell)
-    if value != int(value):
+    if not value.is_integer() or abs(value) > LARGEST_WHOLE:
         raise ValueError
     return value
 
