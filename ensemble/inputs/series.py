@@ -12,8 +12,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-# Noise that would leave the physical support within this many standard deviations is refused.
-_FAR = 6.0
+# Noise that would leave the physical support within this many standard deviations (of its logarithm, for a
+# factor, whose upper end runs away exponentially) is refused.
+_FAR = {"offset": 6.0, "factor": 4.0}
 
 
 def check_noise(
@@ -32,7 +33,8 @@ def check_noise(
 
     Raises:
         ValueError: a spread that is not above 0; an autocorrelation outside -1 to 1, or too negative for a
-            lognormal factor; a driver that six standard deviations would take out of its range.
+            lognormal factor; a driver that six standard deviations (four of a factor's logarithm) would
+            take out of its range.
     """
     if not (math.isfinite(spread) and spread > 0.0):
         raise ValueError(f"a noise of spread {spread:g} is not allowed; allowed: above 0")
@@ -40,9 +42,9 @@ def check_noise(
     if not lowest < autocorrelation < 1.0:
         raise ValueError(f"an autocorrelation of {autocorrelation:g} is not allowed; allowed: {lowest:.3g} to 1")
     if how == "offset":
-        low, high = values[0] - _FAR * spread, values[1] + _FAR * spread
+        low, high = values[0] - _FAR[how] * spread, values[1] + _FAR[how] * spread
     else:
-        largest = math.exp(_FAR * math.sqrt(math.log1p(spread**2)))
+        largest = math.exp(_FAR[how] * math.sqrt(math.log1p(spread**2)))
         low, high = min(values[0], largest * values[0]), max(values[1], largest * values[1])
     for end, limit in ((low, support[0]), (high, support[1])):
         if (end - limit) * (1.0 if limit == support[0] else -1.0) < 0.0:
