@@ -53,17 +53,22 @@ def study_digest(study: Mapping[str, Any], inputs: Mapping[str, str], seed: int)
     return digest_of({"study": numbers_that_matter(study), "inputs": dict(inputs), "seed": seed})
 
 
+def checksum(data: bytes | None) -> str:
+    """SHA-256 of bytes, hexadecimal; empty for ``None``."""
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
 def file_checksum(path: Path | str) -> str:
     """SHA-256 of a file's bytes, hexadecimal.
 
     Raises:
         OSError: the file cannot be read.
     """
-    checksum = hashlib.sha256()
+    total = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(_BLOCK):
-            checksum.update(block)
-    return checksum.hexdigest()
+            total.update(block)
+    return total.hexdigest()
 
 
 def file_checksums(files: Iterable[Path | str], root: Path | str) -> dict[str, str]:

@@ -474,6 +474,14 @@ def test_a_read_of_a_damaged_tile_says_so(finished):
         open_store(finished).read_tile("members", 0)
 
 
+@pytest.mark.parametrize("key", ["members/soc/zarr.json", "members/time/c/0", "statistics/soc_mean/zarr.json"])
+def test_a_group_is_not_decoded_by_damaged_metadata(finished, key):
+    good = (finished / key).read_bytes()
+    (finished / key).write_bytes(flip(good, len(good) // 2))
+    with pytest.raises(Damaged, match=f"{key} is damaged; run `ensemble verify "):
+        open_store(finished).dataset(key.partition("/")[0])
+
+
 def test_a_lost_record_is_made_again_from_the_study_and_the_tiles_stay(finished, pattern):
     path, expected = finished, pattern[1]
     before = stamps(path, "members/soc/c/**/*")

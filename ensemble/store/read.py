@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ensemble.errors import Damaged, StoreRefused
-from ensemble.provenance import study_digest
+from ensemble.provenance import checksum, study_digest
 from ensemble.store.create import STORE_FORMAT
 from ensemble.store.files import Folder
 from ensemble.store.ledger import (
@@ -144,8 +144,11 @@ class Store:
 
         Raises:
             StoreRefused: there is no such group, or it is not finished.
+            Damaged: its metadata or coordinates are not what was written.
         """
-        owner = self._owner(group)
+        record = self._owner(group)
+        self._check_metadata(record, group)
+        owner = record if isinstance(record, StageRecord) else None
         data = xr.open_dataset(
             self.folder.zarr(),  # pyright: ignore[reportArgumentType]  (xarray takes any Zarr store)
             engine="zarr",
@@ -166,15 +169,28 @@ class Store:
             )
         return _mask(data, owner, missing)
 
-    def _owner(self, group: str) -> StageRecord | None:
-        """The stage that fills a group; ``None`` for a reduced group."""
+    def _owner(self, group: str) -> StageRecord | GroupRecord:
+        """The record of the stage that fills a group, or of the reduced group itself."""
         records = self._records()
         for record in records.values():
             if isinstance(record, StageRecord) and group in record.groups:
                 return record
         if group not in records:
             raise StoreRefused(f"{self.path} has no finished group {group}; it has {', '.join(self.groups())}")
-        return None
+        return records[group]
+
+    def _check_metadata(self, record: StageRecord | GroupRecord, group: str) -> None:
+        """Refuse to decode by damaged metadata."""
+        expected = record.files if isinstance(record, StageRecord) else record.checksums
+        for key in expected:
+            if not key.startswith(f"{group}/"):
+                continue
+            if isinstance(record, StageRecord):
+                sound = self.folder.read(key) == record.files[key]
+            else:
+                sound = not key.endswith("zarr.json") or checksum(self.folder.read(key)) == record.checksums[key]
+            if not sound:
+                raise Damaged(f"{self.path / key} is damaged; run `ensemble verify {self.path}`, then the study again")
 
     def groups(self) -> list[str]:
         """Paths of every group that a stage fills or that is complete, sorted."""
@@ -193,14 +209,14 @@ class Store:
 
         Coordinates, finished tiles and reduced groups count; attributes and times of writing do not.
         """
-        checksum = hashlib.sha256()
+        total = hashlib.sha256()
         for name, record in sorted(self._records().items()):
-            checksum.update(f"{name} {record.digest}\n".encode())
+            total.update(f"{name} {record.digest}\n".encode())
             if isinstance(record, StageRecord):
                 for tile, entry in sorted(self.entries(name).items()):
                     for path, digest in sorted(entry.digests.items()):
-                        checksum.update(f"{tile} {path} ".encode() + digest)
-        return checksum.hexdigest()
+                        total.update(f"{tile} {path} ".encode() + digest)
+        return total.hexdigest()
 
 
 def open_store(path: Path | str) -> Store:
@@ -264,6 +280,8 @@ def read_checked(folder: Folder, record: StageRecord, entry: Entry, tile: int, a
     try:
         values = np.asarray(opened[record.selection(array, tile)])
         problem = None if array_digest(array, values) == entry.digests[array] else "does not agree with its digest"
+    except (PermissionError, MemoryError):
+        raise
     except Exception as error:  # a damaged byte can raise anything inside a decoder
         values, problem = np.empty(0), f"cannot be decoded ({type(error).__name__})"
     if problem is None:

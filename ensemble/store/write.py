@@ -118,7 +118,10 @@ class StoreWriter(Store):
 
         Raises:
             StoreRefused: a stage fills this group, or it cannot be written.
+            ValueError: the name has a dot.
         """
+        if "." in name:
+            raise ValueError(f"group {name} has a dot in its name")
         for stage in self.stages:
             if name in self.stage(stage).groups:
                 raise StoreRefused(f"group {name} of {self.path} is filled by stage {stage}")
