@@ -46,12 +46,11 @@ def check_noise(
     else:
         largest = math.exp(_FAR[how] * math.sqrt(math.log1p(spread**2)))
         low, high = min(values[0], largest * values[0]), max(values[1], largest * values[1])
-    for end, limit in ((low, support[0]), (high, support[1])):
-        if (end - limit) * (1.0 if limit == support[0] else -1.0) < 0.0:
-            other = "a factor" if how == "offset" else "less spread"
-            raise ValueError(
-                f"this noise could take the driver to {end:.4g}, outside of {support[0]:g} to {support[1]:g}; use {other}"
-            )
+    if low < support[0] or high > support[1]:
+        end, other = low if low < support[0] else high, "a factor" if how == "offset" else "less spread"
+        raise ValueError(
+            f"this noise could take the driver to {end:.4g}, outside of {support[0]:g} to {support[1]:g}; use {other}"
+        )
 
 
 def ar1_noise(
