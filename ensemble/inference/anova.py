@@ -12,9 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
-
-Factor = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,10 @@ class AnovaTable:
 
 def anova(
     response: np.ndarray,
-    factors: Mapping[str, Sequence],
+    factors: Mapping[str, ArrayLike],
     interactions: Sequence[tuple[str, ...]] = (),
     references: Mapping[str, Hashable] | None = None,
-    clusters: Sequence | None = None,
+    clusters: ArrayLike | None = None,
 ) -> AnovaTable:
     """Type-II analysis of variance with treatment contrasts.
 
@@ -127,7 +126,7 @@ def anova(
 
 
 def _code(
-    y: np.ndarray, factors: Mapping[str, Sequence], references: Mapping[str, Hashable]
+    y: np.ndarray, factors: Mapping[str, ArrayLike], references: Mapping[str, Hashable]
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]], dict[str, Hashable]]:
     """Columns of every factor, their labels, and the reference levels."""
     if not np.ptp(y) > 0.0:
@@ -155,7 +154,7 @@ def _code(
     return coded, labels, chosen
 
 
-def _check_terms(terms: Sequence[tuple[str, ...]], factors: Mapping[str, Sequence]) -> None:
+def _check_terms(terms: Sequence[tuple[str, ...]], factors: Mapping[str, ArrayLike]) -> None:
     for term in terms:
         for name in term:
             if name not in factors:
@@ -191,7 +190,7 @@ def _residual(y: np.ndarray, design: np.ndarray) -> float:
     return float(residual @ residual)
 
 
-def _cluster_numbers(clusters: Sequence, rows: int) -> np.ndarray:
+def _cluster_numbers(clusters: ArrayLike, rows: int) -> np.ndarray:
     values, numbers = np.unique(np.asarray(clusters), return_inverse=True)
     if numbers.shape != (rows,):
         raise ValueError(f"{numbers.size} cluster names do not fit {rows} rows")

@@ -13,11 +13,12 @@ from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
 from ensemble.execute.progress import progress
 from ensemble.inference.decomposition import Decomposition, Family, decompose, family_of
 from ensemble.pipeline.decomposition_layout import Columns, decomposition_dataset
-from ensemble.pipeline.factorial import anova_dataset
+from ensemble.pipeline.factorial import anova_dataset, check_factorial
 from ensemble.pipeline.layout import coordinates_of
-from ensemble.pipeline.screening import screening_variables
+from ensemble.pipeline.screening import check_screening, screening_variables
 from ensemble.plan import Plan, with_design
 from ensemble.propagate import propagate
+from ensemble.specs import OutputSpec
 from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling
 from ensemble.summary import cf_attributes
 
@@ -25,9 +26,10 @@ GROUP = "decomposition"
 
 
 class Batch(NamedTuple):
-    """Rows that one doubling added: a plan of their own, and the stage that holds their members."""
+    """Rows that one doubling added: a plan of their own, its design, and the stage that holds their members."""
 
     plan: Plan
+    design: PickFreezeDesign
     stage: str
 
 
@@ -51,13 +53,19 @@ def check_decomposition(plan: Plan) -> None:
     Raises:
         InputError: one sentence says why and what to do.
     """
-    if plan.study.record.decompose is None or plan.design.kind == "factorial":
+    settings = plan.study.record.decompose
+    if settings is None:
+        return
+    if plan.design.kind == "factorial":
+        check_factorial(plan)
         return
     if plan.design.kind in ("sweep", "half_range"):
-        text = f"a {plan.design.kind} design sets its inputs and has no distribution to share; use sobol or factorial"
+        text = f"a {plan.design.kind} design sets its inputs, so they have no variance to share; use sobol or factorial"
         raise plan.study.error(("decompose",), text)
-    design_of(plan, plan.study.record.decompose)
-    families_of(plan, plan.study.record.decompose)
+    wanted_outputs(plan, settings)
+    design_of(plan, settings)
+    families_of(plan, settings)
+    check_screening(plan, settings)
 
 
 def design_of(plan: Plan, settings: Decompose) -> PickFreezeDesign:
@@ -70,8 +78,8 @@ def design_of(plan: Plan, settings: Decompose) -> PickFreezeDesign:
     shared = [entry.label for entry in (*uncertain.scalars_per("member"), *uncertain.options)]
     series = [entry.label for entry in (*uncertain.scalars_per("site"), *uncertain.noises, *uncertain.weather)]
     correlation = np.eye(len(shared))
-    if "member" in (uncertain.copulas or {}):
-        copula = uncertain.copulas["member"]
+    copula = (uncertain.copulas or {}).get("member")
+    if copula is not None:
         places = [shared.index(name) for name in copula.names]
         correlation[np.ix_(places, places)] = copula.correlation
     try:
@@ -93,9 +101,9 @@ def design_of(plan: Plan, settings: Decompose) -> PickFreezeDesign:
 
 def _refuse_tied_series(plan: Plan, design: PickFreezeDesign) -> None:
     """Inputs drawn at every site are frozen or redrawn whole, so correlated ones belong together."""
-    if "site" not in (plan.uncertainty.copulas or {}):
+    copula = (plan.uncertainty.copulas or {}).get("site")
+    if copula is None:
         return
-    copula = plan.uncertainty.copulas["site"]
     for i, j in zip(*np.nonzero(np.tril(copula.correlation, -1)), strict=True):
         first, second = copula.names[j], copula.names[i]
         if group_of(design.groups, first) != group_of(design.groups, second):
@@ -108,29 +116,33 @@ def families_of(plan: Plan, settings: Decompose) -> tuple[Family, ...] | None:
     Raises:
         InputError: an input has zero variance.
     """
-    found = []
+    found: list[Family] = []
+    copula = (plan.uncertainty.copulas or {}).get("member")
+    tied = (
+        set()
+        if copula is None
+        else {n for n, row in zip(copula.names, copula.correlation, strict=True) if (row != 0).sum() > 1}
+    )
+    discrete = bool(plan.uncertainty.options)
     for scalar in plan.uncertainty.scalars_per("member"):
         law = scalar.distribution
+        assert law is not None
         if law.discrete:
-            if len(law.values) < 2:
-                raise plan.study.error(("uncertain", scalar.label), "an input with one value has zero variance")
-            return None
+            discrete = True
+            continue
         try:
-            found.append(family_of(lambda z, law=law: law.from_score(z[:, None])[:, 0]))
+            own = family_of(lambda z, law=law: law.from_score(z[:, None])[:, 0])
         except ValueError as error:
             raise plan.study.error(("uncertain", scalar.label), str(error)) from None
-    tied = "member" in (plan.uncertainty.copulas or {})
-    if tied:
-        correlation = plan.uncertainty.copulas["member"].correlation
-        found = ["hermite" if np.count_nonzero(row) > 1 else family for row, family in zip(correlation, found, strict=True)]
-    return None if plan.uncertainty.options or not settings.surrogate else tuple(found)
+        found.append("hermite" if scalar.label in tied else own)
+    return None if discrete or not settings.surrogate else tuple(found)
 
 
 def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> xr.Dataset:
     """Shares of the variance, doubling the rows until the tolerance holds; every row is computed once."""
     settings = plan.study.record.decompose
     assert settings is not None
-    outputs = _wanted(plan, settings)
+    outputs = wanted_outputs(plan, settings)
     design, families = design_of(plan, settings), families_of(plan, settings)
     columns = Columns.of(plan, outputs)
     batches = [_batch(plan, design, 0, outputs, 0)]
@@ -142,11 +154,15 @@ def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> xr.Dataset:
         parts.append(_members(batches[-1], store, quiet))
         found = _decompose(plan, design, parts, families, columns)
     data = decomposition_dataset(plan, columns, found, settings)
-    return data.assign(screening_variables(plan, columns, batches[0].plan, parts[0], settings))
+    return data.assign(screening_variables(batches[0].plan, columns, batches[0].design, parts[0], settings))
 
 
 def _decompose(
-    plan: Plan, design: PickFreezeDesign, parts: Sequence[np.ndarray], families: tuple[Family, ...] | None, columns: Columns
+    plan: Plan,
+    design: PickFreezeDesign,
+    parts: Sequence[np.ndarray],
+    families: tuple[Family, ...] | None,
+    columns: Columns,
 ) -> Decomposition:
     allowed = plan.study.record.execution.max_failed
     try:
@@ -156,7 +172,12 @@ def _decompose(
         raise plan.study.error(("decompose",), str(error)) from None
 
 
-def _wanted(plan: Plan, settings: Decompose) -> tuple:
+def wanted_outputs(plan: Plan, settings: Decompose) -> tuple[OutputSpec, ...]:
+    """The outputs to decompose.
+
+    Raises:
+        InputError: the study has no such output.
+    """
     by_name = {spec.name: spec for spec in plan.outputs}
     for index, name in enumerate(settings.outputs or ()):
         if name not in by_name:
@@ -165,19 +186,21 @@ def _wanted(plan: Plan, settings: Decompose) -> tuple:
     return tuple(by_name[name] for name in settings.outputs) if settings.outputs else plan.outputs
 
 
-def _batch(plan: Plan, design: PickFreezeDesign, first_row: int, outputs: tuple, number: int) -> Batch:
+def _batch(plan: Plan, design: PickFreezeDesign, first_row: int, outputs: tuple[OutputSpec, ...], number: int) -> Batch:
     part = design.continuation(first_row) if first_row else design
-    return Batch(with_design(plan, part, outputs), f"{GROUP}/members" + (f"_{number + 1}" if number else ""))
+    return Batch(with_design(plan, part, outputs), part, f"{GROUP}/members" + (f"_{number + 1}" if number else ""))
 
 
 def _members(batch: Batch, store: StoreWriter, quiet: bool) -> np.ndarray:
     """Outputs (members, columns) of a batch, NaN where a member failed; missing tiles are computed first."""
-    plan, name = batch
+    plan, _, name = batch
     store.add_stage(_stage(plan, name))
     entries = store.entries(name)
     missing = [tile for tile in range(plan.tiling.count) if tile not in entries]
     done = sum(entry.pairs for entry in entries.values())
-    with progress(f"{plan.study.name}, decomposition", plan.members * len(plan.sites), done, "members", quiet) as advance:
+    with progress(
+        f"{plan.study.name}, decomposition", plan.members * len(plan.sites), done, "members", quiet
+    ) as advance:
         for result in propagate(plan, missing):
             arrays = {f"{name}/{output}": values for output, values in result.outputs.items()}
             store.write_tile(name, result.tile.index, arrays | {f"{name}/failed": result.failed.astype(np.uint8)})

@@ -91,7 +91,11 @@ def decomposition_dataset(plan: Plan, columns: Columns, found: Decomposition, se
     described = {"long_name": "uncertain input or group of them"}
     labels = {"parameter": ("parameter", names, described), "other_parameter": ("other_parameter", names, described)}
     data = xr.Dataset(variables, coords={**dict(coordinates), **labels}, attrs=_attributes(found, settings))
-    return data if any("other_parameter" in entry[0] for entry in variables.values()) else data.drop_vars("other_parameter")
+    return (
+        data
+        if any("other_parameter" in entry[0] for entry in variables.values())
+        else data.drop_vars("other_parameter")
+    )
 
 
 def _attributes(found: Decomposition, settings: Decompose) -> dict[str, Any]:
@@ -173,7 +177,9 @@ class _Writer:
             found.append(full)
         self._both(name, ("parameter", "other_parameter"), found[0], found[1], text, "1")
 
-    def _both(self, name: str, lead: tuple[str, ...], value: np.ndarray, width: np.ndarray, text: str, units: str) -> None:
+    def _both(
+        self, name: str, lead: tuple[str, ...], value: np.ndarray, width: np.ndarray, text: str, units: str
+    ) -> None:
         for suffix, values, note in (("", value, text), ("_half_width", width, LEVEL)):
             self._add(name + suffix, self._dims(lead), self.columns.split(values)[self.position], note, units)
 

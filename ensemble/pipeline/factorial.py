@@ -7,35 +7,44 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ensemble.design import ChosenDesign
 from ensemble.inference.anova import AnovaTable, anova
 from ensemble.plan import Plan
 from ensemble.store import Store
 
-YEAR = "time"
+
+def check_factorial(plan: Plan) -> None:
+    """Refuse an ANOVA that the members cannot give.
+
+    Raises:
+        InputError: members are not kept.
+    """
+    if not plan.keep_members:
+        raise plan.study.error(("store", "members"), "the ANOVA needs the members; use keep")
 
 
 def anova_dataset(plan: Plan, store: Store) -> xr.Dataset:
     """Type-II table and coefficients of every output, over all its times, clustered by run.
 
     Raises:
-        InputError: members are not kept, or the factors cannot be analysed.
+        InputError: the factors cannot be analysed.
     """
-    settings = plan.study.record.decompose
+    settings, design = plan.study.record.decompose, plan.design
     assert settings is not None
-    if not plan.keep_members:
-        raise plan.study.error(("store", "members"), "the ANOVA needs the members; use keep")
+    assert isinstance(design, ChosenDesign)
     members = store.dataset("members").load()
-    codes = {name: plan.design.codes(name, np.arange(plan.members)) for name, _ in plan.design.levels}
-    factors = {name: np.array(levels)[codes[name]] for name, levels in plan.design.levels}
-    variables: dict[str, Any] = {}
+    everyone = np.arange(plan.members)
+    factors = {name: np.array(levels)[design.codes(name, everyone)] for name, levels in design.levels}
     names = settings.outputs or [spec.name for spec in plan.outputs]
-    for name in names:
-        table = _table(plan, members, name, factors)
+    tables = {name: _table(plan, members, name, factors) for name in names}
+    variables: dict[str, Any] = {}
+    for name, table in tables.items():
         variables |= _variables(members[name].attrs.get("long_name", name), name, table)
-        terms, coefficients = table.terms, tuple(table.coefficients)
+    table = tables[names[0]]
+    described = {"long_name": "coefficient against the reference levels"}
     labels = {
-        "parameter": ("parameter", np.array(terms), {"long_name": "term of the ANOVA"}),
-        "coefficient": ("coefficient", np.array(coefficients), {"long_name": "coefficient against the reference levels"}),
+        "parameter": ("parameter", np.array(table.terms), {"long_name": "term of the ANOVA"}),
+        "coefficient": ("coefficient", np.array(list(table.coefficients)), described),
     }
     attributes = {
         "method": "type-II ANOVA, errors clustered by run",
@@ -63,10 +72,9 @@ def _table(plan: Plan, members: xr.Dataset, name: str, factors: dict[str, np.nda
                 coordinate = coordinate.astype("datetime64[Y]").astype(int) + 1970.0
             columns[str(dim)] = coordinate[index[axis]]
     columns = {label: column[keep] for label, column in columns.items()}
-    references = {key: value for key, value in settings.references.items()}
     interactions = [tuple(term) for term in settings.interactions]
     try:
-        return anova(values.ravel()[keep], columns, interactions, references, index[0][keep])
+        return anova(values.ravel()[keep], columns, interactions, settings.references, index[0][keep])
     except ValueError as error:
         raise plan.study.error(("decompose",), f"{name}: {error}") from None
 

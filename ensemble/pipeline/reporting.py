@@ -13,9 +13,13 @@ import xarray as xr
 from ensemble import __version__
 from ensemble.models.registry import builtin_models
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, members_of
+from ensemble.pipeline.credits import GROUP as CREDITS
+from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
+from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
-from ensemble.report import Results, Tornado, run_report, write_report
+from ensemble.report import Results, Section, Tornado, decomposition_sections, run_report, write_report
+from ensemble.report.products import credits_section, totals_section
 from ensemble.store import Store, open_store
 from ensemble.summary.skill import group_skill
 
@@ -40,11 +44,23 @@ def report_store(path: Path) -> Path:
 def write_store_report(store: Store) -> tuple[Path, tuple[str, ...]]:
     """Write the report of a finished store; returns its path and what it says in words."""
     results = results_of(store)
-    content = run_report(results)
+    content = run_report(results, _more(store, results))
     path = store.path.with_name(f"{store.path.stem}.report.html")
     write_report(path, content)
     sentences = [] if results.groups is None else [_said(results, row) for _, row in results.groups.iterrows()]
     return path, (content.headline, *sentences)
+
+
+def _more(store: Store, results: Results) -> tuple[Section, ...]:
+    """Sections of the other stages that are there."""
+    sections: list[Section] = []
+    if store.has_group(CREDITS):
+        sections.append(credits_section(store.dataset(CREDITS).load()))
+    if store.has_group(TOTALS):
+        sections.append(totals_section(store.dataset(TOTALS).load()))
+    if store.has_group(DECOMPOSITION):
+        sections += decomposition_sections(store.dataset(DECOMPOSITION).load(), results.main, results.titles)
+    return tuple(sections)
 
 
 def _said(results: Results, row: pd.Series) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 from ensemble.config import load_study
 from ensemble.errors import Stopped
 from ensemble.execute.progress import progress
+from ensemble.pipeline import credits, totals
 from ensemble.pipeline.bins import bins_for
-from ensemble.pipeline.decomposing import check_decomposition, write_decomposition
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
+from ensemble.pipeline.decomposing import check_decomposition, write_decomposition
 from ensemble.pipeline.decomposition_lines import decomposition_lines
 from ensemble.pipeline.layout import FLAGS, STAGE, packing_of, root_attributes, stage_of
 from ensemble.pipeline.reporting import write_store_report
@@ -59,6 +60,8 @@ def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, mem
     """
     plan = make_plan(load_study(study, overrides, seed, members))
     check_decomposition(plan)
+    totals.check_totals(plan)
+    credits.check_credits(plan)
     return plan
 
 
@@ -88,9 +91,18 @@ def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
             store.write_group(OBSERVATIONS, compared(plan, store))
         if plan.study.record.decompose is not None:
             write_decomposition(plan, store, quiet)
+        _write_products(plan, store)
         report, headline = write_store_report(store)
     failed = sum(entry.failed for entry in store.entries(STAGE).values())
     return RunResult(path, report, plan.members, failed, tuple(headline))
+
+
+def _write_products(plan: Plan, store: StoreWriter) -> None:
+    """What the study wants made of its members: totals of regions, credits."""
+    if plan.study.record.totals is not None and not store.has_group(totals.GROUP):
+        store.write_group(totals.GROUP, totals.totals_of(plan, store))
+    if plan.study.record.credits is not None and not store.has_group(credits.GROUP):
+        store.write_group(credits.GROUP, credits.credits_of(plan, store))
 
 
 def decompose_plan(plan: Plan, path: Path, quiet: bool = False) -> tuple[str, ...]:

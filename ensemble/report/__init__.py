@@ -4,6 +4,7 @@ Each stage builds :class:`Section` records; :func:`write_report` lays them out.
 """
 
 from ensemble.report.content import Answer, Figure, Panel, Remark, ReportContent, Section, Table
+from ensemble.report.decomposition import decomposition_sections
 from ensemble.report.drawing import draw, swatch
 from ensemble.report.page import render, write_report
 from ensemble.report.results import Results, Tornado
@@ -19,6 +20,7 @@ __all__ = [
     "Section",
     "Table",
     "Tornado",
+    "decomposition_sections",
     "draw",
     "render",
     "run_report",

@@ -154,10 +154,8 @@ def decompose(
     missed = _missed(rows.unexplained, audit, design)
     surrogate = _from_surrogate(parts, pools, variance.value, missed)
     best, method, verdict = _judge(surrogate, audit)
-    shapley, falls = _beyond(design, fit, variance.value, missed)
+    shapley, halved = _beyond(design, fit, variance.value, missed, audit.each)
     removed = Estimate(*(part[..., :groups, :] for part in best.each))
-    with np.errstate(invalid="ignore"):
-        halved = Estimate(*falls)
     return Decomposition(
         design,
         variance,
@@ -233,8 +231,8 @@ def _fill(surrogate: Estimate, audit: Estimate) -> Estimate:
 
 
 def _beyond(
-    design: PickFreezeDesign, fit: CrossFit, variance: np.ndarray, missed: np.ndarray
-) -> tuple[Estimate | None, Estimate]:
+    design: PickFreezeDesign, fit: CrossFit, variance: np.ndarray, missed: np.ndarray, audit: Estimate
+) -> tuple[Estimate, Estimate]:
     """Shapley effects, and the fall if an error is halved, of the full surrogate and of every fold's, as shares."""
     groups = input_groups(design)
     correlation = latent_correlation(design)
@@ -249,7 +247,7 @@ def _beyond(
                 effects = shapley_exact(means, groups)
             else:
                 effects, drawn = shapley_permutations(means, groups, PERMUTATIONS, design.seed)
-            shapley.append(_with_series(effects, design, known) / known)
+            shapley.append(_with_series(effects, design, known, audit) / known)
             drawn = drawn / known
     error = np.hypot(jackknife_error(np.stack(shapley[1:])), drawn)
     shares = Estimate(shapley[0], student(len(shapley) - 1) * error + missed, np.stack(shapley[1:]))
@@ -260,9 +258,14 @@ def _beyond(
     return shares, _folds(falls, missed)
 
 
-def _with_series(effects: np.ndarray, design: PickFreezeDesign, variance: np.ndarray) -> np.ndarray:
-    """Give what the inputs do not explain to the series, in equal parts where there are several groups of them."""
+def _with_series(effects: np.ndarray, design: PickFreezeDesign, variance: np.ndarray, audit: Estimate) -> np.ndarray:
+    """Give what the inputs do not explain to the groups with series, by their first and total effects in the rows.
+
+    The mean of the two is the Shapley effect where interactions are between pairs.
+    """
     noisy = noisy_groups(design)
     if noisy:
-        effects[noisy] += np.maximum(variance - effects.sum(0), 0.0) / len(noisy)
+        groups = len(design.groups)
+        weight = np.maximum((audit.value[:groups] + audit.value[groups : 2 * groups])[noisy], 1e-12)
+        effects[noisy] += np.maximum(variance - effects.sum(0), 0.0) * weight / weight.sum(0)
     return effects
