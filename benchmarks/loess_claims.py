@@ -66,8 +66,8 @@ def table_3(stocks: Stocks, step: int = 10) -> dict[str, Any]:
 def effects(stocks: Stocks) -> dict[str, Any]:
     """Claims 2 to 11: mechanisms, decalcification, time to equilibrium, farming."""
     dry = at("dry", "natural E0")
-    bare = stocks["n"]["soc"][dry]
-    effect = {m: 100.0 * (stocks[m]["soc"][dry] / bare - 1.0) for m in "acmpx"}
+    bare = stocks["n"]["soc"][dry, :END]
+    effect = {m: 100.0 * (stocks[m]["soc"][dry, :END] / bare - 1.0) for m in "acmpx"}
     after = np.arange(END) >= 1500
     crossing = int(np.argmax(after & (effect["a"] < effect["c"]))) + 1
     strongest = {year: max("acmp", key=lambda m: effect[m][year - 1]) for year in (1500, 8000)}

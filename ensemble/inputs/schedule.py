@@ -14,11 +14,16 @@ def scheduled(rules: Sequence[ScheduleRule], calendar: Calendar) -> np.ndarray:
     """Monthly values of a schedule, shape (calendar.steps,); NaN where no rule applies.
 
     A later rule replaces an earlier one in all twelve months of its years.
+
+    Raises:
+        ValueError: a rule that applies to no year of the run.
     """
     values = np.full(calendar.steps, np.nan)
     years, months = calendar.years(), calendar.months()
-    for rule in rules:
+    for number, rule in enumerate(rules, 1):
         chosen = _applies(rule, years)
+        if not chosen.any():
+            raise ValueError(f"rule {number} applies to no year of the run, {years[0]} to {years[-1]}")
         values[chosen] = _monthly(rule)[months[chosen] - 1]
     return values
 
@@ -27,6 +32,8 @@ def _applies(rule: ScheduleRule, years: np.ndarray) -> np.ndarray:
     first = -np.inf if rule.from_ is None else rule.from_
     last = np.inf if rule.to is None else rule.to
     inside = (years >= first) & (years <= last)
+    if rule.every > 1:
+        inside &= (years - (years[0] if rule.from_ is None else rule.from_)) % rule.every == 0
     if rule.years is not None:
         inside &= np.isin(years, rule.years)
     return inside & ~np.isin(years, rule.except_)

@@ -239,7 +239,10 @@ class SourceReader:
                 raise self.study.error(key, "this model steps through years; give value or schedule")
             run = np.asarray(source.monthly)[self.calendar.months() - 1]
         else:
-            run = scheduled(source.schedule or (), self.calendar)
+            try:
+                run = scheduled(source.schedule or (), self.calendar)
+            except ValueError as error:
+                raise self.study.error((*key, "schedule"), str(error)) from None
             if np.isnan(run).any():
                 year = int(self.calendar.years()[int(np.argmax(np.isnan(run)))])
                 raise self.study.error((*key, "schedule"), f"no rule covers the year {year}")

@@ -16,6 +16,7 @@ from ensemble.models.base import Model
 # Modules that hold records. A record names its code by string, so none of these imports JAX.
 RECORD_MODULES = (
     "ensemble.models.records.rothc",
+    "ensemble.models.records.residues",
     "ensemble.models.records.soil",
     "ensemble.models.records.carbon",
     "ensemble.models.records.column",
