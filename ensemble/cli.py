@@ -167,7 +167,7 @@ def report(store: StorePath) -> None:
 @app.command()
 def export(
     store: StorePath,
-    form: Annotated[str, typer.Option("--as", help="csv or netcdf")] = "csv",
+    form: Annotated[str, typer.Option("--as", help="csv, netcdf, draws or geotiff")] = "csv",
     out: Annotated[Path | None, typer.Option("--out", help="folder to write to (default: beside the store)")] = None,
 ) -> None:
     """Write members and statistics of a store in a hand-over format."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ensemble.errors import InputError
+from ensemble.pipeline.credits import write_draw_table
+from ensemble.pipeline.maps import write_maps
 from ensemble.store import export_csv, export_netcdf, open_store
 
 FORMS = {"csv": export_csv, "netcdf": export_netcdf}
+PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps}
 # Groups that mean something to others; the packed sums of the tiles do not.
 GROUPS = ("members", "inputs", "statistics")
 
@@ -17,15 +20,17 @@ def export_store(store: Path, form: str, folder: Path | None = None) -> list[Pat
 
     Args:
         store: a finished store.
-        form: ``csv`` or ``netcdf``.
+        form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study.
         folder: where to; beside the store by default.
 
     Raises:
         InputError: there is no such form.
         StoreRefused: the store is not finished, or the folder cannot be written.
     """
-    if form not in FORMS:
-        raise InputError(f"--as {form} is not allowed; allowed: {', '.join(FORMS)}")
+    if form not in (*FORMS, *PRODUCTS):
+        raise InputError(f"--as {form} is not allowed; allowed: {', '.join((*FORMS, *PRODUCTS))}")
     opened = open_store(store)
+    if form in PRODUCTS:
+        return PRODUCTS[form](opened, folder or store.with_name(f"{store.stem}_{form}"))
     groups = [group for group in GROUPS if group in opened.groups()]
     return FORMS[form](opened, folder or store.with_name(f"{store.stem}_{form}"), groups)

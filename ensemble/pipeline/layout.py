@@ -17,6 +17,13 @@ from ensemble.units import cf_units
 STAGE = "members"
 FLAGS = "members/failed"
 OUTPUT_DIMS = ("member", "scenario", "site")
+PLACES = {
+    "longitude": {"units": "degrees_east", "standard_name": "longitude"},
+    "latitude": {"units": "degrees_north", "standard_name": "latitude"},
+    "x_km": {"units": "km", "standard_name": "projection_x_coordinate"},
+    "y_km": {"units": "km", "standard_name": "projection_y_coordinate"},
+    "area_ha": {"units": "ha", "standard_name": "cell_area", "long_name": "area"},
+}
 REASONS = {"flag_values": [0, 1, 2, 3], "flag_meanings": "ok not_finite outside_support budget_open"}
 
 
@@ -133,7 +140,7 @@ def coordinates_of(plan: Plan) -> xr.Dataset:
             found[name] = (name, np.asarray(values), {})
         elif name.removesuffix("_bounds") in dims:
             found[name] = ((name.removesuffix("_bounds"), "bounds"), np.asarray(values), {})
-    return xr.Dataset(coords=found | _layer(plan))
+    return xr.Dataset(coords=found | _layer(plan) | _places(plan))
 
 
 def _layer(plan: Plan) -> dict[str, Any]:
@@ -148,6 +155,24 @@ def _layer(plan: Plan) -> dict[str, Any]:
         "layer_depth": ("site", bottom / 2, attributes | {"long_name": "middle of the layer"}),
         "layer_depth_bounds": (("site", "bounds"), bounds, {}),
     }
+
+
+def _places(plan: Plan) -> dict[str, Any]:
+    """Where the sites are, as far as the site table says; for rasters also their cells and grid."""
+    table = plan.base.sites.table
+    columns = {} if table is None else table.columns
+    found: dict[str, Any] = {}
+    for name, attributes in PLACES.items():
+        if table is not None and name in columns:
+            found[name] = ("site", table.numbers(name), attributes)
+    grid = getattr(table, "grid", None)
+    if grid is not None:
+        x0, dx, y0, dy = grid.transform
+        numbers = f"{x0!r} {dx!r} 0.0 {y0!r} 0.0 {dy!r}"
+        found["crs"] = ((), 0, {"crs_wkt": grid.crs, "GeoTransform": numbers, "grid_shape": list(grid.shape)})
+        found["grid_row"] = ("site", grid.rows, {"long_name": "row of the cell", "units": "1"})
+        found["grid_column"] = ("site", grid.columns, {"long_name": "column of the cell", "units": "1"})
+    return found
 
 
 def root_attributes(plan: Plan) -> dict[str, Any]:

@@ -15,10 +15,13 @@ from ensemble.models.registry import builtin_models
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, members_of
 from ensemble.pipeline.credits import GROUP as CREDITS
 from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
+from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, run_report, write_report
+from ensemble.report.error_budget import error_budget_section
+from ensemble.report.indicators import indicators_section
 from ensemble.report.products import credits_section, totals_section
 from ensemble.store import Store, open_store
 from ensemble.summary.skill import group_skill
@@ -59,7 +62,12 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
     if store.has_group(TOTALS):
         sections.append(totals_section(store.dataset(TOTALS).load()))
     if store.has_group(DECOMPOSITION):
-        sections += decomposition_sections(store.dataset(DECOMPOSITION).load(), results.main, results.titles)
+        data = store.dataset(DECOMPOSITION).load()
+        sections += decomposition_sections(data, results.main, results.titles)
+        budget = error_budget_section(data, results.statistics, results.main, results.titles)
+        sections += [] if budget is None else [budget]
+    if store.has_group(INDICATORS):
+        sections.append(indicators_section(store.dataset(INDICATORS).load(), results.titles))
     return tuple(sections)
 
 

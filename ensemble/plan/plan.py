@@ -199,7 +199,8 @@ class Plan:
     @property
     def keep_members(self) -> bool:
         """Whether every member is written."""
-        choice = self.study.record.store.members
+        record = self.study.record
+        choice = "keep" if record.totals or record.credits else record.store.members  # these need joint members
         small = self.pair_bytes * self.members * len(self.sites) <= KEEP_BYTES
         return choice == "keep" or (choice == "auto" and small)
 

@@ -1,0 +1,101 @@
+"""Report sections of totals and credits."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from ensemble.report.content import Remark, Section, Table
+from ensemble.report.numbers import number
+
+
+def totals_section(totals: xr.Dataset) -> Section:
+    """Totals of regions with the three assumptions on dependence side by side."""
+    rows = []
+    for arm in totals["scenario"].values:
+        for name in totals["class"].values:
+            here = totals.sel({"scenario": arm, "class": name})
+            sd = [number(float(here["sd"].sel(assumption=kind))) for kind in totals["assumption"].values]
+            rows.append((str(name), str(arm), number(float(here["area"])), number(float(here["mean"])), *sd))
+    whole = totals.isel({"scenario": 0, "class": -1})
+    sd = {str(kind): float(whole["sd"].sel(assumption=kind)) for kind in totals["assumption"].values}
+    lead = (
+        f"The total is {number(float(whole['mean']))} t C with a standard deviation of {number(sd['modelled'])} t C; "
+        f"independent errors would give {number(sd['independent'])} and fully dependent ones {number(sd['dependent'])}."
+    )
+    header = ("class", "scenario", "area (ha)", "mean (t C)", "sd, independent", "sd, as modelled", "sd, dependent")
+    caption = f"Totals of {totals.attrs['output']} at the end of the run, {totals.attrs['members']} members."
+    return Section("Totals", lead, tables=(Table(header, tuple(rows), caption),))
+
+
+def credits_section(credits: xr.Dataset) -> Section:
+    """Credited amount, the rules side by side, the waterfall, and what independence would have done."""
+
+    def value(name: str) -> float:
+        return float(credits[name])
+
+    lead = (
+        f"{number(value('credited_total'))} t CO2e are credited for {credits.attrs['years']} after a deduction of "
+        f"{100 * value('deduction'):.1f} % ({credits.attrs['rule_title']}): {number(value('mean'))} t CO2e/ha with a standard "
+        f"error of {number(value('standard_error'))}, times {value('factor'):.3f} "
+        f"({value('degrees_of_freedom'):g} degrees of freedom). "
+        f"The credited {number(value('credited'))} t CO2e/ha are known to "
+        f"{number(value('credited_standard_error'))} from {credits.attrs['draws']} draws."
+    )
+    tables = (_waterfall(credits), _budget(credits), _rules(credits), _dependence(credits))
+    notes = (credits.attrs["rule_source"], credits.attrs["rule_note"])
+    return Section("Credits", lead, (Remark("plain", credits.attrs["comment"]),), tables=tables, notes=notes)
+
+
+def _waterfall(credits: xr.Dataset) -> Table:
+    rows = [
+        (str(step), number(float(credits["step_change"][k])), number(float(credits["step_left"][k])))
+        for k, step in enumerate(credits["step"].values)
+    ]
+    return Table(
+        ("step", "takes (t CO2e)", "left (t CO2e)"), tuple(rows), "From gross to net, whole project and period."
+    )
+
+
+def _budget(credits: xr.Dataset) -> Table:
+    parts = {"sampling": float(credits["sampling_variance"]), "model": float(credits["model_variance"])}
+    whole = sum(parts.values())
+    rows = [
+        (name, number(part), f"{100 * part / whole:.0f} %" if whole else "-")
+        for name, part in (*parts.items(), ("total", whole))
+    ]
+    header = ("source of error", "variance ((t CO2e/ha)^2)", "share")
+    return Table(header, tuple(rows), "Error budget of the mean change.")
+
+
+def _rules(credits: xr.Dataset) -> Table:
+    rows = []
+    for k, name in enumerate(credits["rule"].values):
+        half = float(credits["rule_half_width"][k])
+        shown = "-" if half != half else f"{100 * half:.1f} %"
+        rows.append(
+            (
+                str(name),
+                shown,
+                f"{100 * float(credits['rule_deduction'][k]):.1f} %",
+                number(float(credits["rule_credited"][k])),
+            )
+        )
+    header = ("rule", "half-width / mean", "deduction", "credited (t CO2e)")
+    return Table(
+        header, tuple(rows), "The same ensemble under other rules; rules that only state uncertainty deduct nothing."
+    )
+
+
+def _dependence(credits: xr.Dataset) -> Table:
+    rows = [
+        (
+            str(name),
+            f"{100 * float(credits['dependence_deduction'][k]):.1f} %",
+            number(float(credits["dependence_difference"][k])),
+        )
+        for k, name in enumerate(credits["dependence"].values)
+    ]
+    header = ("errors taken as", "deduction", "credited, less joint draws (t CO2e)")
+    return Table(
+        header, tuple(rows), "What an assumption of independence would have cost (below 0) or given away (above 0)."
+    )
