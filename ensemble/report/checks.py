@@ -102,9 +102,7 @@ def failures_section(results: Results) -> Section:
     tables = []
     if "reason" in results.failures:
         reasons = results.failures["reason"].value_counts()
-        tables.append(
-            Table(("reason", "pairs"), tuple((str(k), count(int(v))) for k, v in reasons.items()), "Why they failed.")
-        )
+        tables.append(Table(("reason", "pairs"), tuple((str(k), count(int(v))) for k, v in reasons.items()), ""))
     if rows:
         caption = (
             f"The first {len(rows)} with their inputs"
@@ -129,11 +127,11 @@ def provenance_section(results: Results) -> Section:
     """Plan, versions, input files, how to do it again, limits."""
     tables = []
     if results.facts:
-        tables.append(Table(("plan", ""), results.facts, "What was computed."))
+        tables.append(Table(("plan", ""), results.facts, ""))
     if results.provenance:
-        tables.append(Table(("provenance", ""), results.provenance, "With what."))
+        tables.append(Table(("provenance", ""), results.provenance, ""))
     if results.files:
-        tables.append(Table(("input file", "SHA-256"), results.files, "From what."))
+        tables.append(Table(("input file", "SHA-256"), results.files, ""))
     lead = "Everything needed to compute these numbers again. The same versions on the same kind of machine give the same bytes."
     return Section("Plan and provenance", lead, tables=tuple(tables), code=results.reproduce)
 

@@ -46,7 +46,7 @@ class Table:
     Args:
         header: one text a column.
         rows: as many texts each.
-        caption: what the numbers are, with unit and level.
+        caption: what the numbers are, with unit and level; may be empty where the header says it.
         folded: closed until the reader opens it, for long lists.
     """
 

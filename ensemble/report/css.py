@@ -47,7 +47,9 @@ caption{caption-side:bottom;text-align:left;color:var(--faint);font-size:.9rem;l
 th,td{padding:5px 14px 5px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{border-bottom:2px solid var(--faint);font-weight:600;line-height:1.25;vertical-align:bottom}
 tbody th{font-weight:500}
-td.n,th.n{text-align:right;white-space:nowrap}
+.stack tbody th{min-width:13em}
+td.n,th.n{text-align:right}
+td.n{white-space:nowrap}
 td.long,tbody th.long{overflow-wrap:anywhere}
 details{margin:10px 0 16px}
 summary{cursor:pointer;color:var(--accent);font-size:.95rem;padding:3px 0}
@@ -64,7 +66,7 @@ header{padding-top:20px}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .stack caption{display:block}
 .stack tr{border-bottom:1px solid var(--line);padding:7px 0}
-.stack tbody th{border:0;padding:0;font-weight:700;text-align:left;white-space:normal}
+.stack tbody th{min-width:0;border:0;padding:0;font-weight:700;text-align:left;white-space:normal}
 .stack td,.stack td.n{border:0;padding:1px 0;display:flex;justify-content:space-between;gap:18px;text-align:right;white-space:normal}
 .stack td::before{content:attr(data-label);color:var(--faint);text-align:left;flex:none;max-width:62%}
 .stack td.long{text-align:right}

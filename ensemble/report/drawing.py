@@ -23,6 +23,7 @@ from ensemble.report.content import Panel
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#a6558a", "#8a6d00", "#3b8fc2", "#555555")
 INK, FAINT, GRID = "#1c2430", "#5b6472", "#e3e6ea"
 WIDTH, HEIGHT = 372, 292  # natural size of a panel, in CSS pixels
+TITLE = 42  # letters of a title that fit over a panel
 _UNITS_PER_INCH = 72
 
 _RC = {
@@ -63,7 +64,8 @@ def colour(index: int) -> str:
 
 def tint(shade: str, share: float) -> str:
     """A colour mixed with white; ``share`` is what remains of it, 0 to 1."""
-    return to_hex([1.0 - share * (1.0 - part) for part in to_rgb(shade)])
+    red, green, blue = (1.0 - share * (1.0 - part) for part in to_rgb(shade))
+    return to_hex((red, green, blue))
 
 
 def draw(

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import INK, colour, draw, swatch, tint
-from ensemble.report.numbers import count, number
-from ensemble.report.results import Results
+from ensemble.report.drawing import INK, TITLE, colour, draw, swatch, tint
+from ensemble.report.numbers import count, fitted, number
+from ensemble.report.results import Results, number_inside, rows_where
 
 # What remains of a scenario's colour: predictive bands lightest, parameter bands from the widest to the narrowest.
 PREDICTIVE, PARAMETER = 0.16, (0.42, 0.72)
@@ -40,7 +40,7 @@ def _observed(results: Results, scenario: str, site: str) -> pd.DataFrame:
     table = results.skill if results.skill is not None else results.observations
     if table is None or table.empty:
         return pd.DataFrame()
-    return table[(table["scenario"] == scenario) & (table["site"] == site) & (table["variable"] == results.main)]
+    return rows_where(table, scenario=scenario, site=site, variable=results.main)
 
 
 def _limits(results: Results, pairs: list[tuple[str, str]]) -> tuple[float, float]:
@@ -67,14 +67,14 @@ def _panel(results: Results, scenario: str, site: str, limits: tuple[float, floa
         _bands(results, axes, scenario, site, shade)
         line = _centre(results, scenario, site)
         axes.plot(years, line, color=tint(shade, 1.0), linewidth=2.0)
-        _points(results, axes, scenario, site)
+        draw_points(axes, _observed(results, scenario, site))
         axes.set_ylim(*limits)
         margin = 0.02 * (years[-1] - years[0])
         axes.set_xlim(years[0] - margin, years[-1] + margin)
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.set_title(title, color=shade, pad=20 if title else 6)
+        axes.set_title(fitted(title, TITLE), color=shade, pad=20 if title else 6)
         axes.text(0, 1.015, results.unit, transform=axes.transAxes, fontsize=11.5, color="#5b6472", va="bottom")
         axes.set_xlabel(results.time_label)
 
@@ -103,14 +103,12 @@ def _centre(results: Results, scenario: str, site: str) -> np.ndarray:
     return results.statistic(results.main, "quantile", scenario, site)[results.median_index, results.drawn]
 
 
-def _points(results: Results, axes: Axes, scenario: str, site: str) -> None:
-    """Observations; those outside the 90 % predictive band are open diamonds."""
-    table = _observed(results, scenario, site)
+def draw_points(axes: Axes, table: pd.DataFrame) -> None:
+    """Observations with one standard deviation; those outside the 90 % predictive band are open diamonds."""
     if table.empty:
         return
-    inside = (
-        table["inside_predictive_90"].to_numpy(bool) if "inside_predictive_90" in table else np.ones(len(table), bool)
-    )
+    known = "inside_predictive_90" in table
+    inside = table["inside_predictive_90"].to_numpy(bool) if known else np.ones(len(table), bool)
     for rows, marker, face, size in ((table[inside], "o", INK, 5.0), (table[~inside], "D", "white", 5.8)):
         if len(rows):
             axes.errorbar(
@@ -129,9 +127,7 @@ def _alt(results: Results, scenario: str, site: str) -> str:
     )
     table = _observed(results, scenario, site)
     if len(table) and "inside_predictive_90" in table:
-        text += (
-            f"; {int(table['inside_predictive_90'].sum())} of {len(table)} observations inside the 90 % predictive band"
-        )
+        text += f"; {number_inside(table, 90)} of {len(table)} observations inside the 90 % predictive band"
     return text + "."
 
 
@@ -147,7 +143,8 @@ def _legend(results: Results) -> tuple[tuple[str, str], ...]:
     table = results.skill if results.skill is not None else results.observations
     if table is not None and len(table):
         entries.append((swatch("point", INK), "observation ± 1 standard deviation"))
-        if "inside_predictive_90" in table and not table["inside_predictive_90"].all():
+        plain = rows_where(table, reference="")
+        if "inside_predictive_90" in plain and number_inside(plain, 90) < len(plain):
             entries.append((swatch("outside", INK), "outside the 90 % predictive band"))
     return tuple(entries)
 

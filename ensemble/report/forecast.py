@@ -1,4 +1,4 @@
-"""Sections about the answer itself: headline, forecast and observations, distributions, sites."""
+"""Sections about the answer itself: headline, distributions, sites."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from ensemble.report.content import Answer, Figure, Panel, Remark, Section, Table
 from ensemble.report.drawing import colour
-from ensemble.report.fan import fan_figure
 from ensemble.report.numbers import MISSING, count, interval, number, percent, plural, signed
 from ensemble.report.ranked import ranked_figure, site_values
 from ensemble.report.results import Results
@@ -59,83 +58,11 @@ def _answer(results: Results, scenario: str, site: str) -> Answer:
             level, low, high = results.bands[0]
             edges = results.at_end(output, "quantile", scenario, site)
             details.append(f"{100 * level:g} % {kind}: {interval(edges[low], edges[high])}")
-    spread = f"standard deviation {number(sd)}" if np.isfinite(sd) else "one member, no spread"
-    details.append(spread + (f", Monte Carlo error {number(error)}" if np.isfinite(error) else ""))
+    details.append(f"standard deviation: {number(sd)}" if np.isfinite(sd) else "one member, no spread")
+    details += [f"Monte Carlo error of the mean: {number(error, error)}"] if np.isfinite(error) else []
     title = results.title_of(scenario) if len(results.scenarios) > 1 else ""
     shade = colour(results.scenarios.index(scenario))
     return Answer(title, f"{number(mean, sd)} {results.unit}", tuple(details), shade)
-
-
-def forecast_section(results: Results) -> Section:
-    """Fan charts against observations, coverage, and the misfit in words."""
-    lead = f"{results.noun[:1].upper()}{results.noun[1:]} through time, from the ensemble alone: no model run was fitted to the observations."
-    if results.groups is None or results.groups.empty:
-        return Section("Forecast", "There are no observations to compare with.", figures=(fan_figure(results),))
-    lead = f"{_coverage_words(results)} The ensemble was not fitted to them."
-    remarks = tuple(
-        Remark("bad" if "misfit" in row["sentence"] else "good", f"{_group(results, row)}: {row['sentence']}")
-        for row in results.groups.to_dict("records")[:12]
-    )
-    tables = (_coverage_table(results), _observation_table(results))
-    notes = (
-        "The probability behind each sentence comes from the ensemble: every member with measurement error is taken for the truth once, so what the observations of one plot share is allowed for.",
-        "CRPS is the fair continuous ranked probability score of the predictive members: the mean distance to the observation less half the spread, in the unit of the output; 0 is perfect.",
-    )
-    return Section("Forecast and observations", lead, remarks, (fan_figure(results),), tables, notes)
-
-
-def _coverage_words(results: Results) -> str:
-    assert results.skill is not None
-    total, inside = len(results.skill), int(results.skill["inside_predictive_90"].to_numpy().sum())
-    half = int(results.skill["inside_predictive_50"].to_numpy().sum())
-    return (
-        f"Of {plural(total, 'observation')}, {inside} lie inside the 90 % predictive band ({0.9 * total:.0f} expected) and {half} inside the "
-        f"50 % band ({0.5 * total:.0f} expected)."
-    )
-
-
-def _group(results: Results, row: dict) -> str:
-    parts = [results.title_of(row["scenario"])] if len(results.scenarios) > 1 else []
-    parts += [str(row["site"])] if len(results.all_sites) > 1 else []
-    return ", ".join(parts) or results.noun
-
-
-def _coverage_table(results: Results) -> Table:
-    assert results.groups is not None
-    header = (
-        "group", "n", "in 50 % predictive", "in 90 % predictive", "in 50 % parameter", "in 90 % parameter",
-        f"bias, {results.unit}", f"RMSE, {results.unit}", f"CRPS, {results.unit}",
-    )  # fmt: skip
-    rows = []
-    for row in results.groups.to_dict("records")[:40]:
-        counts = [f"{row[f'inside_{kind}_{level}']}" for kind in ("predictive", "parameter") for level in (50, 90)]
-        numbers = [signed(row["bias"]), number(row["rmse"]), number(row["crps"])]
-        rows.append((_group(results, row), str(row["n"]), *counts, *numbers))
-    text = "How many of n observations lie inside the central bands; half and nine tenths of them are expected in the predictive ones. Bias is forecast mean minus observation."
-    return Table(header, tuple(rows), text)
-
-
-def _observation_table(results: Results) -> Table:
-    assert results.skill is not None
-    several = len(results.scenarios) > 1 or len(results.all_sites) > 1
-    header = (
-        *(("group",) if several else ()),
-        "time",
-        "observed",
-        "sd of its error",
-        "forecast mean",
-        "90 % predictive",
-        "inside",
-    )
-    rows = []
-    for row in results.skill.to_dict("records")[:400]:
-        scale = row["error"]
-        cells = (
-            f"{row['time']:.1f}", number(row["value"], scale), number(row["error"]), number(row["mean"], scale),
-            interval(row["predictive_low_90"], row["predictive_high_90"], scale), "yes" if row["inside_predictive_90"] else "no",
-        )  # fmt: skip
-        rows.append((*((_group(results, row),) if several else ()), *cells))
-    return Table(header, tuple(rows), f"Every observation, {results.unit}", folded=True)
 
 
 def distribution_section(results: Results) -> Section:
@@ -161,11 +88,15 @@ def _difference_panel(changes: list[Ridge], results: Results) -> Panel:
 
 
 def _ridge(results: Results, scenario: str, site: str) -> Ridge:
+    """Intervals from the statistics of all members; the hill from the members that are at hand."""
     shade, members = colour(results.scenarios.index(scenario)), results.end_members(scenario, site)
     label = results.title_of(scenario) if len(results.scenarios) > 1 else ""
-    if members is not None and members.size > 1:
-        return from_members(label, shade, members, [level for level, _, _ in results.bands[:2]])
-    return _from_statistics(results, results.main, label, shade, scenario, site)
+    levels = [level for level, _, _ in results.bands[:2]]
+    if members is None or members.size < 2:
+        return _from_statistics(results, results.main, label, shade, scenario, site)
+    if not results.bands:
+        return from_members(label, shade, members, levels)
+    return _from_statistics(results, results.main, label, shade, scenario, site)._replace(members=members)
 
 
 def _from_statistics(results: Results, output: str, label: str, shade: str, scenario: str, site: str) -> Ridge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import shorten
 
 MISSING = "–"
 
@@ -44,7 +45,7 @@ def signed(value: float, scale: float | None = None) -> str:
 def interval(low: float, high: float, scale: float | None = None) -> str:
     """``low to high`` with the decimals of a scale, by default of a quarter of the width."""
     scale = (high - low) / 4.0 if scale is None else scale
-    return f"{number(low, scale)} to {number(high, scale)}"
+    return f"{number(low, scale)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{number(high, scale)}"
 
 
 def percent(share: float, members: int | None = None) -> str:
@@ -69,6 +70,11 @@ def percent(share: float, members: int | None = None) -> str:
 def count(value: int) -> str:
     """A whole number with separators."""
     return f"{value:,}"
+
+
+def fitted(text: str, letters: int) -> str:
+    """A text that fits: cut at a word, with an ellipsis."""
+    return text if len(text) <= letters else shorten(text, letters, placeholder=" …")
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from html import escape
+from html import escape as _escape
 from pathlib import Path
 
 from ensemble.report.content import Answer, Figure, Remark, ReportContent, Section, Table
@@ -13,6 +13,13 @@ _SIGNS = {"good": "Holds.", "bad": "Attention.", "plain": ""}
 # A cell that starts like a number is set to the right.
 _NUMERIC = re.compile(r"^[<>±+−-]?\s?\d|^–$")
 _LONG = 24
+# A number stays on one line with its percent sign or unit.
+_UNIT = re.compile(r"(?<=\d) (?=%|[A-Za-zµ]+ C/ha|[a-z]+ CO2)|(?<=\bt) (?=C/ha|CO2)")
+
+
+def escape(text: str) -> str:
+    """Plain text as HTML."""
+    return _escape(_UNIT.sub("\N{NO-BREAK SPACE}", text))
 
 
 def write_report(path: Path | str, content: ReportContent) -> Path:
@@ -112,9 +119,10 @@ def _table(table: Table) -> str:
         for numeric, text in zip(right, table.header, strict=True)
     )
     body = "".join(f'<tr role="row">{_cells(row, right, table.header)}</tr>' for row in table.rows)
+    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption and not table.folded else ""
     stack = "stack" if len(table.header) > 2 else "pairs"
     text = (
-        f'<div class="table"><table role="table" class="{stack}"><caption>{escape(table.caption)}</caption>'
+        f'<div class="table"><table role="table" class="{stack}">{caption}'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
     )
     return f"<details><summary>{escape(table.caption)}</summary>{text}</details>" if table.folded else text

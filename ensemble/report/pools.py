@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import colour, draw
-from ensemble.report.numbers import number
+from ensemble.report.drawing import TITLE, colour, draw
+from ensemble.report.numbers import fitted, number
 from ensemble.report.results import Results
 
 # A pool thinner than this part of the axis is named in the legend only.
@@ -58,8 +58,8 @@ def _panel(results: Results, scenario: str, site: str, stack: np.ndarray, shades
                               ha="right", va="center", color=ink, size=11.5, weight="bold")  # fmt: skip
         axes.set_xlim(years[0], years[-1])
         axes.set_ylim(0, top)
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
-        axes.set_title(title, color=colour(arm), pad=20 if title else 6)
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
+        axes.set_title(fitted(title, TITLE), color=colour(arm), pad=20 if title else 6)
         axes.text(0, 1.015, results.unit, transform=axes.transAxes, fontsize=11.5, color="#5b6472", va="bottom")
         axes.set_xlabel(results.time_label)
 

@@ -241,3 +241,17 @@ def decimal_years(times: np.ndarray) -> np.ndarray:
     years = times.astype("datetime64[Y]")
     days = (times.astype("datetime64[D]") - years.astype("datetime64[D]")).astype(float)
     return years.astype(int) + 1970 + days / DAYS_PER_YEAR
+
+
+def rows_where(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """Rows whose columns have these values; a column that is not there holds everywhere."""
+    keep = np.ones(len(table), bool)
+    for name, value in wanted.items():
+        if name in table:
+            keep &= (table[name] == value).to_numpy()
+    return table.iloc[np.flatnonzero(keep)]
+
+
+def number_inside(table: pd.DataFrame, level: int) -> int:
+    """Observations inside the predictive band of a level in percent."""
+    return int(table[f"inside_predictive_{level}"].to_numpy().sum())

@@ -12,10 +12,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from ensemble.report.content import Panel
 from ensemble.report.drawing import FAINT, INK, draw, tint
-from ensemble.report.numbers import interval, number
+from ensemble.report.numbers import fitted, interval, number
 
 GRID_POINTS = 160
-HILL = 0.60  # height of a distribution, in rows
+LABEL = 46  # letters of a label that fit over a panel
+HILL = 0.52  # height of a distribution, in rows
 FLAT = 0.003  # part of the highest density below which nothing is drawn
 
 
@@ -67,13 +68,13 @@ def ridge_panel(name: str, ridges: list[Ridge], unit: str, zero: bool = False) -
             axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=(0, (1, 2)))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        axes.set_ylim(-len(ridges) + 0.62, 1.0)
+        axes.set_ylim(-len(ridges) + 0.8, 0.95)
         axes.set_xlim(low, high)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlabel(unit)
 
     alt = "; ".join(f"{r.label}: {_words(r)}" for r in ridges) + f" ({unit})."
-    return draw(name, alt, paint, height=70 + 92 * len(ridges))
+    return draw(name, alt, paint, height=66 + 112 * len(ridges))
 
 
 def density(members: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -108,8 +109,8 @@ def _one(axes: Axes, ridge: Ridge, height: np.ndarray | None, grid: np.ndarray, 
     axes.plot([ridge.centre], [base - 0.07], "o", color="white", markeredgecolor=INK, markersize=6, zorder=5)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     place = {"transform": axes.get_yaxis_transform(), "va": "center", "bbox": box}
-    axes.text(0.0, base + 0.80, ridge.label, color=ridge.shade, weight="bold", **place)
-    axes.text(1.0, base + 0.80, _words(ridge), color=INK, ha="right", size=11.5, **place)
+    axes.text(0.0, base + 0.83, fitted(ridge.label, LABEL), color=ridge.shade, weight="bold", **place)
+    axes.text(0.0, base + 0.65, _words(ridge), color=INK, size=11.5, **place)
 
 
 def _hill(axes: Axes, ridge: Ridge, height: np.ndarray, grid: np.ndarray, base: float) -> None:

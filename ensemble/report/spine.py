@@ -11,8 +11,9 @@ from ensemble.report.checks import (
     tornado_section,
 )
 from ensemble.report.content import ReportContent, Section
-from ensemble.report.forecast import answers, distribution_section, forecast_section, sites_section
+from ensemble.report.forecast import answers, distribution_section, sites_section
 from ensemble.report.numbers import plural
+from ensemble.report.observed import forecast_section
 from ensemble.report.results import Results
 
 

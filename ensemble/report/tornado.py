@@ -8,8 +8,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, tint
-from ensemble.report.numbers import number, signed
+from ensemble.report.drawing import FAINT, INK, TITLE, colour, draw, swatch, tint
+from ensemble.report.numbers import fitted, number, signed
 from ensemble.report.results import Results
 
 SHOWN_INPUTS = 10
@@ -63,7 +63,7 @@ def _panel(results: Results, arm: int, site: str, labels: list[str], effects: np
         axes.set_ylim(-len(labels) + 0.6, 0.8)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(results.unit)
-        axes.set_title(title, color=shade)
+        axes.set_title(fitted(title, TITLE), color=shade)
 
     listed = ", ".join(f"{label} {signed(float(effect), scale)}" for label, effect in zip(labels, effects, strict=True))
     alt = f"First-order effects{' in ' + title if title else ''}, {results.unit} per standard deviation: {listed}."

@@ -13,6 +13,8 @@ import pandas as pd
 
 # Central levels at which observations are counted.
 LEVELS = (0.5, 0.9)
+# Columns of rows that are differences between two scenarios: the scenario, and the one that was subtracted.
+CONTRAST = ("arm", "reference")
 # A misfit this improbable, if the stated uncertainty were right, is said to be one.
 SUSPICIOUS = 0.05
 
@@ -103,7 +105,8 @@ def group_skill(skill: pd.DataFrame, simulated: np.ndarray, measured: np.ndarray
     Returns:
         One row a group: the columns of ``by``, ``n``, ``inside_parameter_50``, ``inside_parameter_90``,
         ``inside_predictive_50``, ``inside_predictive_90`` (counts), ``bias`` (simulated minus observed),
-        ``rmse``, ``crps``, ``mean_observed``, ``chance_coverage``, ``chance_bias`` and ``sentence``.
+        ``rmse``, ``crps``, ``mean_observed``, ``chance_coverage``, ``chance_bias`` and ``sentence``; ``arm`` and
+        ``reference`` where ``skill`` has them (a reference that is not empty makes the rows differences).
     """
     rows = []
     for columns in skill.groupby(by, sort=False).indices.values():
@@ -116,6 +119,7 @@ def group_skill(skill: pd.DataFrame, simulated: np.ndarray, measured: np.ndarray
         row["rmse"] = float(np.sqrt((residual**2).mean()))
         row["crps"] = float(rest["crps"].to_numpy().mean())
         row["mean_observed"] = float(rest["value"].to_numpy().mean())
+        row |= {name: rest[name].iloc[0] for name in CONTRAST if name in rest}
         row |= _chances(rest, simulated[:, columns], measured[:, columns])
         row["sentence"] = misfit_sentence(row)
         rows.append(row)
@@ -139,9 +143,8 @@ def misfit_sentence(group: dict[str, Any]) -> str:
     n, inside, bias = group["n"], group["inside_predictive_90"], group["bias"]
     side = "too high" if bias > 0 else "too low"
     share = 100.0 * abs(bias) / abs(group["mean_observed"]) if group["mean_observed"] else float("nan")
-    text = (
-        f"{inside} of {n} observations lie inside the 90 % predictive band; the mean forecast is {share:.0f} % {side}."
-    )
+    what = "differences" if group.get("reference") else "observations"
+    text = f"{inside} of {n} {what} lie inside the 90 % predictive band; the mean forecast is {share:.0f} % {side}."
     few, off = group["chance_coverage"] < SUSPICIOUS, group["chance_bias"] < SUSPICIOUS
     if not (few or off):
         return text + " This is within what the stated uncertainty allows."
