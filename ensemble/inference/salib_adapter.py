@@ -21,6 +21,8 @@ GIVEN_DATA = ("pawn", "delta")
 OWN_SAMPLE = ("morris", "fast")
 METHODS = (*OWN_SAMPLE, *GIVEN_DATA)
 MORRIS_LEVELS = 4
+# Morris visits the ends of the range, where the quantiles of an unbounded input run away.
+BOUNDS = {"morris": (0.01, 0.99)}
 EDGE = 1e-6
 # The numbers kept of each method's answer, with the key of a later SALib where it was renamed. FAST's
 # intervals are left out: SALib itself calls them unreliable.
@@ -60,7 +62,7 @@ def salib_sample(method: str, names: Sequence[str], size: int, seed: int) -> np.
         raise ValueError(f"'{method}' has no sample of its own; allowed: {', '.join(OWN_SAMPLE)}")
     module = _salib(f"sample.{'morris' if method == 'morris' else 'fast_sampler'}")
     extra = {"num_levels": MORRIS_LEVELS} if method == "morris" else {}
-    return np.clip(module.sample(_problem(names), size, seed=seed, **extra), EDGE, 1.0 - EDGE)
+    return np.clip(module.sample(_problem(method, names), size, seed=seed, **extra), EDGE, 1.0 - EDGE)
 
 
 def salib_analyse(method: str, names: Sequence[str], u: np.ndarray, outputs: np.ndarray, seed: int) -> Screening:
@@ -87,15 +89,16 @@ def salib_analyse(method: str, names: Sequence[str], u: np.ndarray, outputs: np.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for column in np.asarray(outputs, np.float64).T:
-            answer = module.analyze(_problem(names), *arguments, column, seed=seed, **extra)
+            answer = module.analyze(_problem(method, names), *arguments, column, seed=seed, **extra)
             for measure, values in found.items():
                 key = next(key for key in MEASURES[method][measure] if key in answer)
                 values.append(np.asarray(answer[key], np.float64))
     return Screening(method, {measure: np.stack(values, axis=-1) for measure, values in found.items()})
 
 
-def _problem(names: Sequence[str]) -> dict[str, Any]:
-    return {"num_vars": len(names), "names": list(names), "bounds": [[0.0, 1.0]] * len(names)}
+def _problem(method: str, names: Sequence[str]) -> dict[str, Any]:
+    bounds = list(BOUNDS.get(method, (0.0, 1.0)))
+    return {"num_vars": len(names), "names": list(names), "bounds": [bounds] * len(names)}
 
 
 def _salib(module: str) -> Any:

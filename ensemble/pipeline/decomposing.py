@@ -10,6 +10,7 @@ import xarray as xr
 
 from ensemble.config.schema import Decompose
 from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
+from ensemble.errors import StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.decomposition import Decomposition, Family, decompose, family_of
 from ensemble.pipeline.decomposition_layout import Columns, decomposition_dataset
@@ -192,7 +193,11 @@ def _batch(plan: Plan, design: PickFreezeDesign, first_row: int, outputs: tuple[
 
 
 def _members(batch: Batch, store: StoreWriter, quiet: bool) -> np.ndarray:
-    """Outputs (members, columns) of a batch, NaN where a member failed; missing tiles are computed first."""
+    """Outputs (members, columns) of a batch, NaN where a member failed; missing tiles are computed first.
+
+    Raises:
+        StoreRefused: the store holds members of another design.
+    """
     plan, _, name = batch
     store.add_stage(_stage(plan, name))
     entries = store.entries(name)
@@ -205,6 +210,8 @@ def _members(batch: Batch, store: StoreWriter, quiet: bool) -> np.ndarray:
             arrays = {f"{name}/{output}": values for output, values in result.outputs.items()}
             store.write_tile(name, result.tile.index, arrays | {f"{name}/failed": result.failed.astype(np.uint8)})
             advance(result.failed.size)
+    if store.dataset(name).attrs["design_digest"] != plan.design.digest():
+        raise StoreRefused(f"{name} of {store.path} holds members of another design; choose another store or remove it")
     shapes = [plan.output_shape(spec) for spec in plan.outputs]
     shape = (plan.members, len(plan.scenarios), len(plan.sites))
     arrays = [np.empty((*shape, *own), np.float64 if plan.float64 else np.float32) for own in shapes]
@@ -239,4 +246,5 @@ def _stage(plan: Plan, name: str) -> Stage:
     ]
     arrays.append(ArrayTemplate(f"{name}/failed", ("member", "site"), (plan.members, len(plan.sites)), "uint8"))
     attributes = {"design": plan.design.kind, "design_digest": plan.design.digest(), "comment": plan.design.note}
-    return Stage(name, tiling, tuple(arrays), {name: coordinates_of(plan)}, {name: attributes}, f"{name}/failed")
+    coordinates = {name: coordinates_of(plan).assign_attrs(attributes)}
+    return Stage(name, tiling, tuple(arrays), coordinates, {name: {}}, f"{name}/failed")

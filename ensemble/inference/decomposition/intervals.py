@@ -20,6 +20,8 @@ LEVEL = 0.95
 # Rows per scramble from which the interval's coverage has been shown to be nominal.
 SHOWN_ROWS = 256
 SIGN_FLIPS = 2000
+# Difference between two shares that nobody would act on, however sure it is.
+NEGLIGIBLE = 1e-4
 
 
 class Estimate(NamedTuple):
@@ -66,7 +68,7 @@ def disagreement(one: Estimate, other: Estimate, seed: int = 0) -> tuple[float, 
     Wolf 2005, doi 10.1198/016214504000000539).
 
     Returns:
-        Largest ``|difference| / standard error`` and its critical value.
+        Largest ``(|difference| - NEGLIGIBLE) / standard error`` and its critical value.
     """
     deviations = other.replicates.mean(0) - other.replicates
     deviations = deviations.reshape(len(deviations), -1)
@@ -81,5 +83,5 @@ def disagreement(one: Estimate, other: Estimate, seed: int = 0) -> tuple[float, 
         studentised = sums * np.sqrt((m - 1.0) / np.maximum(m - sums**2, 1e-12))
     critical = float(np.quantile(studentised.max(1), LEVEL))
     error = np.hypot(one.standard_error, other.standard_error).ravel()[usable]
-    gap = np.abs(one.value - other.value).ravel()[usable]
+    gap = np.maximum(np.abs(one.value - other.value).ravel()[usable] - NEGLIGIBLE, 0.0)
     return float(np.max(gap / error)), critical
