@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ensemble.config.document import Document, parse_value, read_document
-from ensemble.config.schema import InputSource, StudyRecord
+from ensemble.config.given import InputSource
+from ensemble.config.schema import StudyRecord
 from ensemble.errors import InputError
 
 # Keys whose values are paths: relative to the study in a study file, to the working directory in --set.

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ensemble.config.schema import InputSource, StudyRecord
+from ensemble.config.given import InputSource
+from ensemble.config.schema import StudyRecord
 
 HEAD = """# Study file
 
@@ -38,7 +39,9 @@ def _records() -> Iterator[tuple[str, type[BaseModel]]]:
     queue: list[tuple[str, type[BaseModel]]] = [("", StudyRecord)]
     while queue:
         above, record = queue.pop(0)
-        children = [(_path(above, _key(n, i), i.annotation), r) for n, i in _fields(record) for r in _inside(i.annotation)]
+        children = [
+            (_path(above, _key(n, i), i.annotation), r) for n, i in _fields(record) for r in _inside(i.annotation)
+        ]
         if record.model_config.get("extra") == "allow":
             children.append((f"{above}.NAME", InputSource))
         for path, child in children:
@@ -104,7 +107,9 @@ def _type(annotation: Any) -> str:
         return f"{_type(arguments[0])}: {_type(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys"
-    return {float: "number", int: "whole number", str: "text", bool: "true or false", Any: "any"}.get(annotation, str(annotation))
+    return {float: "number", int: "whole number", str: "text", bool: "true or false", Any: "any"}.get(
+        annotation, str(annotation)
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ensemble.config.schema import ScheduleRule
+from ensemble.config.given import ScheduleRule
 from ensemble.inputs.calendar import Calendar
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import Forcing, InputSource, RasterSites
+from ensemble.config.given import Forcing, InputSource, RasterSites
 from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values

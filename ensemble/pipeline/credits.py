@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ensemble.config.schema import Credits
+from ensemble.config.stages import Credits
 from ensemble.crediting.deductions import (
     Deduction,
     credited_precision,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from ensemble.config.schema import Decompose
+from ensemble.config.stages import Decompose
 from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
 from ensemble.errors import StoreRefused
 from ensemble.execute.progress import progress

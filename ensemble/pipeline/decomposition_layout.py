@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ensemble.config.schema import Decompose
+from ensemble.config.stages import Decompose
 from ensemble.inference.decomposition import Decomposition, Estimate, Shares
 from ensemble.pipeline.layout import coordinates_of
 from ensemble.plan import Plan, with_design

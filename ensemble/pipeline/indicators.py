@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ensemble.config.schema import Indicator
+from ensemble.config.stages import Indicator
 from ensemble.indicators import (
     Weights,
     contiguity_weights,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ensemble.config.schema import Decompose
+from ensemble.config.stages import Decompose
 from ensemble.design.given import GivenDesign
 from ensemble.design.pick_freeze import PickFreezeDesign
 from ensemble.inference.salib_adapter import OWN_SAMPLE, salib_analyse, salib_sample

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import Forcing, InputSource
+from ensemble.config.given import Forcing, InputSource
 from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.sources import ForcingTable, SiteTable, SourceReader, read_forcing, read_sites

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import SpatialField
+from ensemble.config.uncertain import SpatialField
 from ensemble.inputs.covariance import SpatialCorrelation
 from ensemble.inputs.fields import GridFields, draw_grid_fields, grid_fields
 from ensemble.inputs.geodesy import geocentric

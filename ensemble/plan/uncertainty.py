@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import Uncertain
+from ensemble.config.uncertain import Uncertain
 from ensemble.design.chosen import read_levels
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.copula import GaussianCopula, build_copula
@@ -67,11 +67,8 @@ class ScalarDraw:
             sites: site indices, shape (sites,), for a distribution that differs by site.
         """
         assert self.distribution is not None
-        law = self.distribution
-        if not law.shape:
-            return np.asarray(law.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
-        uniforms = np.broadcast_to(uniforms, (len(uniforms), len(sites)))
-        return np.asarray(law.at(sites).ppf(uniforms), dtype=np.float64) * self.factor + self.offset
+        law = self.distribution.at(sites) if self.distribution.shape else self.distribution
+        return np.asarray(law.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
 
     def sd(self) -> np.ndarray:
         """Standard deviation in internal units, shape () or (sites,); 0 where the design sets the number."""

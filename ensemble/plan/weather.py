@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.schema import Uncertain
+from ensemble.config.uncertain import Uncertain
 from ensemble.errors import InputError
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.tables import Table, read_table
