@@ -98,7 +98,7 @@ def new_study(name: str) -> str:
         f"# A study of {model.name}: {model.title}.",
         "# Check it with `ensemble validate`, run it with `ensemble run`.",
         "format: 1",
-        f"title: {model.title}",
+        f"title: {json.dumps(model.title)}",
         f"model: {model.name}",
         "precision: float32            # or float64",
     ]

@@ -1,0 +1,99 @@
+"""The command line as a stranger meets it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from studies import TEXT, write_study
+from toy_models import write_toy
+from typer.testing import CliRunner
+
+from ensemble.cli import app
+
+
+def ensemble(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["run", "--help"]])
+def test_starts_without_jax(arguments):
+    code = f"import sys; sys.argv = ['ensemble', *{arguments!r}]\nfrom ensemble.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nassert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):
+    study = write_study(tmp_path, TEXT.replace("design:", "desing:"))
+    result = ensemble("run", study, "--out", tmp_path / "store.zarr")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {study}:17: desing: unknown key; did you mean 'design'?")
+    assert not (tmp_path / "store.zarr").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "status", "verify", "report", "export"])
+def test_a_missing_path_is_code_2(command, tmp_path):
+    result = ensemble(command, tmp_path / "nothing")
+    assert result.exit_code == 2, result.output
+    assert "nothing" in result.stderr and "Traceback" not in result.output
+
+
+def test_validate_prints_the_plan_and_writes_nothing(tmp_path):
+    study = write_study(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    result = ensemble("validate", study)
+    assert result.exit_code == 0, result.output
+    for word in ("members:   64", "tiles:", "bytes:", "memory:", "correlated"):
+        assert word in result.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_from_run_to_export(tmp_path):
+    study, store = write_toy(tmp_path), tmp_path / "out.zarr"
+    result = ensemble("--quiet", "run", study, "--out", store, "--members", "64", "--seed", "9")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.report.html").stat().st_size > 10_000
+    status = json.loads(ensemble("status", store, "--json").output)
+    assert status["complete"] and status["stages"][0]["members"] == 64
+    assert "no damage" in ensemble("verify", store).output
+    exported = ensemble("export", store, "--as", "csv")
+    assert exported.exit_code == 0 and any(line.endswith(".csv") for line in exported.output.split())
+    assert ensemble("export", store, "--as", "excel").exit_code == 2
+    assert ensemble("report", store).exit_code == 0
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path):
+    study = write_toy(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    result = ensemble("run", study, "--out", tmp_path / "file" / "out.zarr")
+    assert result.exit_code == 2, result.output
+    assert "file" in result.stderr and "Traceback" not in result.output
+
+
+def test_new_studies_validate_as_they_stand(tmp_path):
+    from ensemble.models.registry import builtin_models
+
+    for name in builtin_models():
+        file = tmp_path / f"{name}.yaml"
+        assert ensemble("new", name, "--out", file).exit_code == 0
+        result = ensemble("validate", file)
+        assert result.exit_code == 0, (name, result.output)
+        assert ensemble("new", name, "--out", file).exit_code == 2
+
+
+def test_models_and_schema():
+    assert "rothc" in ensemble("models").output
+    shown = ensemble("models", "rothc").output
+    assert "k_hum [yr-1]" in shown and "0.02" in shown
+    assert json.loads(ensemble("models", "rothc", "--json").output)["name"] == "rothc"
+    assert ensemble("models", "rothk").exit_code == 2
+    assert "uncertain" in json.loads(ensemble("schema").output)["properties"]
+
+
+def test_help_is_quick():
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "from ensemble.cli import app"], check=True)
+    with_cli = time.monotonic() - started
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import jax"], check=True)
+    assert with_cli < 2 * (time.monotonic() - started) + 0.5  # a ratio: the machine may be busy

@@ -1,0 +1,74 @@
+"""What the documentation shows is run."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+from studies import write_study
+
+from ensemble.config import load_study
+from ensemble.config.reference import study_reference
+from ensemble.models.registry import builtin_models
+from ensemble.pipeline import load_plan, run_plan
+from ensemble.plan import make_plan
+from ensemble.store import open_store
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_study_reference_is_the_schema():
+    assert (ROOT / "docs" / "study_file.md").read_text() == study_reference(), "run python -m ensemble.config.reference"
+
+
+def test_python_page(tmp_path, monkeypatch):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        names: dict = {}
+        for code in blocks("docs/python.md", "python"):
+            exec(code, names)
+    assert "('scenario', 'site', 'time')" in printed.getvalue()
+
+
+def test_own_model_page(tmp_path):
+    (code,) = blocks("docs/own_model.md", "python")
+    (study,) = blocks("docs/own_model.md", "yaml")
+    (tmp_path / "my_model.py").write_text(code)
+    (tmp_path / "my_study.yaml").write_text(study)
+    result = run_plan(load_plan(tmp_path / "my_study.yaml", (), None, 64), tmp_path / "out.zarr", quiet=True)
+    assert result.failed == 0
+    soc = open_store(tmp_path / "out.zarr").dataset("members").soc
+    assert soc.shape == (64, 1, 1, 30) and float(soc.std("member").min()) > 0
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
+def test_every_config_is_a_valid_study(config):
+    make_plan(load_study(ROOT / "configs" / config))
+
+
+def test_readme_study_is_valid(tmp_path):
+    study = next(b for b in blocks("README.md", "yaml") if "forcing: my_site.csv" in b)
+    write_study(tmp_path)
+    (tmp_path / "forcing.csv").rename(tmp_path / "my_site.csv")
+    (tmp_path / "field.yaml").write_text(study)
+    assert make_plan(load_study(tmp_path / "field.yaml")).members == 4096
+
+
+def test_every_model_has_a_page():
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "models").glob("*.md"))
+    for name in builtin_models():
+        assert f"`{name}`" in pages, name
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page}: {target}"
