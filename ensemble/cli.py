@@ -178,6 +178,29 @@ def export(
             typer.echo(str(file))
 
 
+@app.command("forecast-emissions")
+def forecast_emissions(
+    history: Annotated[Path, typer.Argument(help="CSV: region, year, one column a driver, emissions")],
+    paths: Annotated[Path, typer.Argument(help="CSV: scenario, year, the same drivers")],
+    hidden: Annotated[str, typer.Option(help="units of each hidden layer")] = "5,4,8,6",
+    networks: Annotated[int, typer.Option(help="networks in each of the five folds")] = 12,
+    together: Annotated[
+        str | None, typer.Option(help="hold out rows with the same value of this column together")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the folds and the networks")] = 0,
+    out: Annotated[Path, typer.Option(help="CSV to write")] = Path("results/emission_forecast.csv"),
+) -> None:
+    """Emissions from their drivers by a deep ensemble of small networks, with held-out error and flags."""
+    with _guarded():
+        from ensemble.inference.forecast_network import NetworkSettings
+        from ensemble.pipeline.forecasting import forecast_emissions as run_forecast
+
+        layers = tuple(int(part) if part.strip().isdigit() else 0 for part in hidden.split(","))
+        settings = NetworkSettings(layers, networks=networks, seed=seed)
+        for line in run_forecast(history, paths, out, settings, together):
+            typer.echo(line)
+
+
 @app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="one model in full")] = None, as_json: AsJson = False
