@@ -17,6 +17,7 @@ from ensemble.models.base import Model
 RECORD_MODULES = (
     "ensemble.models.records.rothc",
     "ensemble.models.records.residues",
+    "ensemble.models.records.feedback",
     "ensemble.models.records.soil",
     "ensemble.models.records.carbon",
     "ensemble.models.records.column",

@@ -7,6 +7,7 @@ twelve months of an equilibrium year, then the months of the run.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -336,7 +337,7 @@ def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequenc
     """
     inputs = prepare(inputs)
     months = inputs["temperature"].size - LEAD
-    pairs = list(zip(boundaries[:-1], boundaries[1:], strict=True))
+    pairs = list(itertools.pairwise(boundaries))
     if not pairs or boundaries[0] < 0 or boundaries[-1] > months or any(b <= a for a, b in pairs):
         raise ValueError(f"segment boundaries {list(boundaries)} are not allowed; allowed: rising, 0 to {months}")
     run = _run_months(inputs, initial_state(inputs, settings.options), settings.options)
