@@ -445,6 +445,7 @@ def test_every_changed_byte_is_found_and_named(path):
         ("members/time/c/0", [], "(members)"),
         ("statistics/soc_mean/c/0/0/0", [], "(statistics)"),
         ("statistics/zarr.json", [], "(statistics)"),
+        ("statistics/soc_mean/zarr.json", [], "(statistics)"),
         ("ledger/statistics/zarr.json", [], "(statistics)"),
     ],
 )

@@ -17,7 +17,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from ensemble.errors import StoreRefused
 from ensemble.provenance import Provenance
 from ensemble.store.files import Folder, flush_folder, is_leftover, partial_path, saying_why
-from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, write_record
+from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, recorded_groups, write_record
 from ensemble.store.template import ArrayTemplate, Stage, Tiling, fill_value
 
 # Version of the layout of a store; another one is refused by name.
@@ -118,20 +118,28 @@ def make_group(folder: Folder, group: str, attrs: Mapping[str, Any]) -> None:
 
 
 def clear_group(folder: Folder, group: str) -> None:
-    """Remove a group's own attributes and arrays; the groups below it stay."""
+    """Remove a group's own attributes and arrays, damaged ones too; the groups below it stay."""
+    below = {part for name in recorded_groups(folder) if (part := _child_of(group, name))}
     for child in folder.children(group):
-        raw = folder.read(f"{group}/{child}/zarr.json")
-        if raw is None or b'"node_type":"array"' in raw.replace(b" ", b""):
+        if child not in below and not _says(folder, f"{group}/{child}", b'"node_type":"group"'):
             folder.remove(f"{group}/{child}")
     folder.remove(f"{group}/zarr.json")
+
+
+def _child_of(group: str, path: str) -> str:
+    """The name directly below ``group`` on the way to ``path``; empty if the path leads elsewhere."""
+    return path[len(group) + 1 :].partition("/")[0] if path.startswith(f"{group}/") else ""
+
+
+def _says(folder: Folder, path: str, what: bytes) -> bool:
+    return what in (folder.read(f"{path}/zarr.json") or b"").translate(None, b" \n")
 
 
 def own_keys(folder: Folder, group: str) -> list[str]:
     """Keys of a group's own files: its attributes, and the metadata and chunks of its arrays."""
     keys = [f"{group}/zarr.json"]
     for child in folder.children(group):
-        raw = folder.read(f"{group}/{child}/zarr.json")
-        if raw is not None and b'"node_type":"array"' in raw.replace(b" ", b""):
+        if _says(folder, f"{group}/{child}", b'"node_type":"array"'):
             keys += folder.keys(f"{group}/{child}")
     return keys
 

@@ -20,6 +20,7 @@ from ensemble.store.ledger import (
     read_record,
     record_key,
     record_names,
+    recorded_groups,
     write_record,
 )
 from ensemble.store.lock import WriterLock
@@ -155,14 +156,9 @@ def _recorded_keys(folder: Folder) -> set[str]:
 def _group_keys(folder: Folder) -> list[str]:
     """Metadata of the groups above every recorded group."""
     groups = set()
-    for name in record_names(folder):
-        try:
-            record = read_record(folder, name)
-        except BrokenRecord:
-            continue
-        for group in record.groups if isinstance(record, StageRecord) else (name,):
-            parts = group.split("/")
-            groups |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+    for group in recorded_groups(folder):
+        parts = group.split("/")
+        groups |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
     return [f"{group}/zarr.json" for group in sorted(groups)]
 
 

@@ -149,6 +149,18 @@ def record_names(folder: Folder) -> list[str]:
     return [name.replace(".", "/") for name in folder.children("ledger")]
 
 
+def recorded_groups(folder: Folder) -> list[str]:
+    """Paths of every group that a sound record answers for, sorted."""
+    groups: set[str] = set()
+    for name in record_names(folder):
+        try:
+            record = read_record(folder, name)
+        except BrokenRecord:
+            continue
+        groups |= set(record.groups) if isinstance(record, StageRecord) else {name} if record else set()
+    return sorted(groups)
+
+
 def write_record(folder: Folder, record: StageRecord | GroupRecord) -> None:
     """Write a record, after everything it records: it makes that count."""
     key = record_key(record.name)
