@@ -41,8 +41,18 @@ def checks_section(results: Results) -> Section:
                 far.append(f"{row[0]} (ratio {ratio:.2f})")
     header = ("group", "mean", "its standard error", "sd", "its standard error", "delta sd", "delta / Monte Carlo")
     caption = f"At the last record, {results.unit}. The standard errors are Monte Carlo errors, from the spread of the design's independent replicates; more members make them smaller. The delta sd comes from the model's gradient and the covariance of the inputs, without sampling."
-    return Section(
-        "Checks", _check_lead(results), _check_remarks(results, far), tables=(Table(header, tuple(rows), caption),)
+    table = Table(header, tuple(rows), caption)
+    return Section("Checks", _check_lead(results), _check_remarks(results, far), (), (table,), _bin_note(results))
+
+
+def _bin_note(results: Results) -> tuple[str, ...]:
+    """What reading quantiles from histograms may cost, where members were not kept."""
+    name = f"{results.main}_quantile_bin_error"
+    if name not in results.statistics:
+        return ()
+    worst = float(results.statistics[name].max())
+    return (
+        f"Members were not kept: quantiles come from histograms, whose bins add at most {number(worst)} {results.unit}.",
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import FAINT, INK, TITLE, colour, draw, swatch, tint
+from ensemble.report.drawing import FAINT, INK, TITLE, colour, draw, swatch, time_axis, tint
 from ensemble.report.fan import PARAMETER, PREDICTIVE, draw_points
 from ensemble.report.numbers import count, fitted, signed
 from ensemble.report.results import Results, number_inside, rows_where
@@ -92,14 +92,11 @@ def _panel(results: Results, arm: str, bands: np.ndarray, table: pd.DataFrame, l
         axes.axhline(0, color=FAINT, linewidth=1)
         draw_points(axes, table)
         axes.set_ylim(*limits)
-        margin = 0.02 * (years[-1] - years[0])
-        axes.set_xlim(years[0] - margin, years[-1] + margin)
+        time_axis(axes, years, results.time_label)
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.set_title(fitted(title, TITLE), color=shade, pad=20)
         axes.text(0, 1.015, fitted(label, TITLE + 8), transform=axes.transAxes, fontsize=11.5, color=FAINT, va="bottom")
-        axes.set_xlabel(results.time_label)
 
     spread = float(bands[-1].max() - bands[-1].min()) / 20
     inside = number_inside(table, 90)

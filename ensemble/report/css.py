@@ -13,6 +13,7 @@ h1{font-size:clamp(1.5rem,1.1rem + 1.6vw,2.2rem);line-height:1.2;margin:0 0 .25e
 .headline{font-size:clamp(1.1rem,1rem + .55vw,1.35rem);line-height:1.45;max-width:62em;margin:1.1em 0 .6em;text-wrap:pretty}
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(250px,100%),1fr));gap:14px;margin:1.2em 0 .4em;padding:0;list-style:none}
 .answers li{border:1px solid var(--line);border-top:4px solid var(--accent);border-radius:4px;padding:12px 16px 14px}
+.answers li:only-child{max-width:420px}
 .answers .label{font-weight:600;line-height:1.3}
 .answers .value{font-size:1.9rem;font-weight:700;line-height:1.3;font-variant-numeric:tabular-nums}
 .answers .value+.detail{color:var(--ink)}
@@ -78,7 +79,12 @@ nav{display:none}
 main,header,footer{max-width:none;padding-left:0;padding-right:0}
 figure,.remark,tr,.answers li{break-inside:avoid}
 h2,.lead{break-after:avoid}
-.panels{grid-template-columns:repeat(2,1fr)}
+.panels,.panels.one,.panels.two{grid-template-columns:repeat(2,1fr)}
+.answers{grid-template-columns:repeat(3,1fr)}
+table{font-size:8pt}
+.stack tbody th{min-width:8em}
+th,td{padding:2pt 7pt 2pt 0}
+.table{overflow:visible}
 details::details-content{content-visibility:visible;height:auto}
 a{color:inherit;text-decoration:none}
 }

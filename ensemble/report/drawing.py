@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable
 from html import escape
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Panel
 
@@ -66,6 +68,15 @@ def tint(shade: str, share: float) -> str:
     """A colour mixed with white; ``share`` is what remains of it, 0 to 1."""
     red, green, blue = (1.0 - share * (1.0 - part) for part in to_rgb(shade))
     return to_hex((red, green, blue))
+
+
+def time_axis(axes: Axes, years: np.ndarray, label: str, margin: float = 0.02) -> None:
+    """Limits and round ticks of an axis of decimal years; ``margin`` is a part of its length."""
+    first, last = float(years[0]), float(years[-1])
+    room = margin * (last - first) if last > first else 0.5
+    axes.set_xlim(first - room, last + room)
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
+    axes.set_xlabel(label)
 
 
 def draw(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import INK, TITLE, colour, draw, swatch, tint
+from ensemble.report.drawing import INK, TITLE, colour, draw, swatch, time_axis, tint
 from ensemble.report.numbers import count, fitted, number
 from ensemble.report.results import Results, number_inside, rows_where
 
@@ -69,14 +69,11 @@ def _panel(results: Results, scenario: str, site: str, limits: tuple[float, floa
         axes.plot(years, line, color=tint(shade, 1.0), linewidth=2.0)
         draw_points(axes, _observed(results, scenario, site))
         axes.set_ylim(*limits)
-        margin = 0.02 * (years[-1] - years[0])
-        axes.set_xlim(years[0] - margin, years[-1] + margin)
+        time_axis(axes, years, results.time_label)
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.set_title(fitted(title, TITLE), color=shade, pad=20 if title else 6)
         axes.text(0, 1.015, results.unit, transform=axes.transAxes, fontsize=11.5, color="#5b6472", va="bottom")
-        axes.set_xlabel(results.time_label)
 
     name = f"fan-{results.scenarios.index(scenario)}-{results.all_sites.index(site)}"
     return draw(name, _alt(results, scenario, site), paint)

@@ -11,6 +11,8 @@ from ensemble.report.ranked import ranked_figure, site_values
 from ensemble.report.results import Results
 from ensemble.report.ridges import Ridge, from_members, ridge_panel
 
+LISTED_SCENARIOS = 40
+
 
 def answers(results: Results) -> tuple[str, tuple[Answer, ...]]:
     """Headline and one number a scenario, at the first shown site."""
@@ -80,7 +82,34 @@ def distribution_section(results: Results) -> Section:
     where = f" Site {site}." if len(results.all_sites) > 1 else ""
     bands = " and ".join(f"{100 * level:g} %" for level, _, _ in results.bands[:2])
     caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {count(results.used(site))} members. Dot: median; bars and shades: central {bands} intervals; each hill has its own height.{where}"
-    return Section("Distribution", lead, figures=(Figure(tuple(panels), caption),), tables=(table,) if table else ())
+    return Section(
+        "Distribution",
+        lead,
+        figures=(Figure(tuple(panels), caption),),
+        tables=(*((table,) if table else ()), *_probability_tables(results, site)),
+    )
+
+
+def _probability_tables(results: Results, site: str) -> tuple[Table, ...]:
+    """Probability of exceeding each threshold, where the study asks for some."""
+    name = f"{results.main}_probability_above"
+    if name not in results.statistics:
+        return ()
+    thresholds = results.statistics[f"{results.main}_threshold"].values
+    rows = []
+    for scenario in results.shown_scenarios:
+        share, error = (
+            results.at_end(results.main, what, scenario, site)
+            for what in ("probability_above", "probability_above_standard_error")
+        )
+        cells = (
+            f"{percent(float(p), results.used(site))} (error {percent(float(e))})"
+            for p, e in zip(share, error, strict=True)
+        )
+        rows.append((results.title_of(scenario), *cells))
+    header = ("scenario", *(f"above {value:g} {results.unit}" for value in thresholds))
+    caption = f"Probability {results.moment} over the members, with its Monte Carlo standard error."
+    return (Table(header, tuple(rows), caption.replace("  ", " ")),)
 
 
 def _difference_panel(changes: list[Ridge], results: Results) -> Panel:
@@ -123,34 +152,29 @@ def difference(results: Results, scenario: str, site: str) -> Ridge | None:
 
 
 def _difference_table(results: Results, site: str, reference: str) -> Table:
-    rows = []
-    for scenario in results.scenarios[1:][:40]:
-        one, other = (results.end_members(name, site) for name in (scenario, results.scenarios[0]))
-        mean = float(
-            results.at_end(results.main, "mean", scenario, site)
-            - results.at_end(results.main, "mean", results.scenarios[0], site)
-        )
-        if one is None or other is None or one.size < 2:
-            ridge = difference(results, scenario, site)
-            span = interval(*ridge.bands[0][1:]) if ridge and ridge.bands else MISSING
-            rows.append((results.title_of(scenario), signed(mean), span, MISSING, MISSING, MISSING))
-            continue
-        change = one - other
-        sd, apart = float(change.std(ddof=1)), float(np.hypot(one.std(ddof=1), other.std(ddof=1)))
-        span = interval(*np.quantile(change, [0.05, 0.95]))
-        rows.append(
-            (
-                results.title_of(scenario),
-                signed(mean, sd),
-                span,
-                number(sd),
-                number(apart),
-                percent(float((change > 0).mean()), change.size),
-            )
-        )
+    """Differences from the first scenario; without members there is no more to say than their mean and interval."""
+    arms = results.scenarios[1:][:LISTED_SCENARIOS]
+    pairs = [(results.end_members(arm, site), results.end_members(results.scenarios[0], site)) for arm in arms]
     header = ("scenario", "mean difference", "90 % interval", "sd", "sd if not paired", "probability of a gain")
-    text = f"Difference from “{reference}” {results.moment}, {results.unit}. Not paired: what adding the two variances would claim."
-    return Table(header, tuple(rows), text)
+    text = f"Difference from “{reference}” {results.moment}, {results.unit}."
+    if any(one is None or other is None for one, other in pairs):
+        return Table(header[:3], tuple(_known_difference(results, arm, site) for arm in arms), text)
+    rows = []
+    for arm, (one, other) in zip(arms, pairs, strict=True):
+        assert one is not None and other is not None
+        change = one - other
+        sd, apart = (float(v) for v in (change.std(ddof=1), np.hypot(one.std(ddof=1), other.std(ddof=1))))
+        span = interval(*(float(v) for v in np.quantile(change, [0.05, 0.95])))
+        chance = percent(float((change > 0).mean()), change.size)
+        rows.append((results.title_of(arm), signed(float(change.mean()), sd), span, number(sd), number(apart), chance))
+    return Table(header, tuple(rows), text + " Not paired: what adding the two variances would claim.")
+
+
+def _known_difference(results: Results, scenario: str, site: str) -> tuple[str, str, str]:
+    ends = (results.at_end(results.main, "mean", name, site) for name in (scenario, results.scenarios[0]))
+    ridge = difference(results, scenario, site)
+    span = interval(*ridge.bands[0][1:]) if ridge is not None and ridge.bands else MISSING
+    return results.title_of(scenario), signed(float(np.subtract(*ends))), span
 
 
 def sites_section(results: Results) -> Section:

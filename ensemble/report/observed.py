@@ -103,7 +103,9 @@ def _observation_table(results: Results) -> Table:
         band = interval(row["predictive_low_90"], row["predictive_high_90"], scale)
         inside = "yes" if row["inside_predictive_90"] else "no"
         values = (number(row["value"], scale), number(scale), number(row["mean"], scale))
-        rows.append((*((group_name(results, row),) if several else ()), f"{row['time']:.1f}", *values, band, inside))
+        rows.append(
+            (*((group_name(results, row),) if several else ()), results.when(row["time"]), *values, band, inside)
+        )
     return Table(
         (*(("group",) if several else ()), *names), tuple(rows), f"Every observation, {results.unit}", folded=True
     )

@@ -7,10 +7,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
-from ensemble.report.drawing import TITLE, colour, draw
+from ensemble.report.drawing import TITLE, colour, draw, time_axis
 from ensemble.report.numbers import fitted, number
 from ensemble.report.results import Results
 
@@ -56,12 +55,10 @@ def _panel(results: Results, scenario: str, site: str, stack: np.ndarray, shades
                 ink = "white" if place < len(shades) / 2 else "#1c2430"
                 axes.annotate(results.pools[place].upper(), (years[-1], height), (-6, 0), textcoords="offset points",
                               ha="right", va="center", color=ink, size=11.5, weight="bold")  # fmt: skip
-        axes.set_xlim(years[0], years[-1])
+        time_axis(axes, years, results.time_label, margin=0.0)
         axes.set_ylim(0, top)
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.set_title(fitted(title, TITLE), color=colour(arm), pad=20 if title else 6)
         axes.text(0, 1.015, results.unit, transform=axes.transAxes, fontsize=11.5, color="#5b6472", va="bottom")
-        axes.set_xlabel(results.time_label)
 
     parts = ", ".join(
         f"{pool} {number(float(v), top / 20)}" for pool, v in zip(results.pools, stack[:, -1], strict=True)

@@ -91,8 +91,11 @@ class Results:
 
     @cached_property
     def shown_sites(self) -> tuple[str, ...]:
-        """Sites that are drawn in full."""
-        return (self.sites or self.all_sites)[:DRAWN_SITES]
+        """Sites that are drawn in full: those asked for, or the first, that have members left."""
+        used = self.statistics["members_used"].values
+        left = [site for site, number in zip(self.all_sites, used, strict=True) if number > 0]
+        wanted = [site for site in self.sites if site in left]
+        return tuple(wanted or left)[:DRAWN_SITES]
 
     @cached_property
     def shown_scenarios(self) -> tuple[str, ...]:
@@ -124,7 +127,8 @@ class Results:
 
     def _extra(self, variable: str) -> list[str]:
         known = {"quantile", "scenario", "site", "time", "member"}
-        return [str(dim) for dim in self.statistics[variable].dims if dim not in known]
+        dims = [str(dim) for dim in self.statistics[variable].dims]
+        return [dim for dim in dims if dim not in known and not dim.endswith("_threshold")]
 
     def title_of(self, scenario: str) -> str:
         """Name of a scenario in figures."""
@@ -181,6 +185,11 @@ class Results:
             year, month, _ = text.rsplit("-", 2)
             return f"at the end of {year}" if month == "12" else f"on {text}"
         return f"after {float(last):g} years"
+
+    def when(self, time: float) -> str:
+        """A time of an observation in words: the end of a calendar year, or a decimal year."""
+        calendar = self.has_time() and np.issubdtype(self.statistics["time"].dtype, np.datetime64)
+        return f"end of {time - 1:.0f}" if calendar and float(time).is_integer() else f"{time:.2f}"
 
     @cached_property
     def period(self) -> str:

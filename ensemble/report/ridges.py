@@ -20,6 +20,17 @@ HILL = 0.52  # height of a distribution, in rows
 FLAT = 0.003  # part of the highest density below which nothing is drawn
 
 
+class Layout(NamedTuple):
+    """Pixels of a row, and where in it (0 to 1) its label and numbers stand."""
+
+    row: float
+    label: float
+    numbers: float
+
+
+WITH_HILL, BARS_ONLY = Layout(112, 0.83, 0.65), Layout(66, 0.66, 0.34)
+
+
 class Ridge(NamedTuple):
     """One distribution.
 
@@ -59,11 +70,12 @@ def ridge_panel(name: str, ridges: list[Ridge], unit: str, zero: bool = False) -
     """
     low, high = _range(ridges, zero)
     grid = np.linspace(low, high, GRID_POINTS)
+    layout = BARS_ONLY if all(r.members is None for r in ridges) else WITH_HILL
     heights = [None if r.members is None else density(r.members, grid) for r in ridges]
 
     def paint(figure: Drawing, axes: Axes) -> None:
         for row, (ridge, height) in enumerate(zip(ridges, heights, strict=True)):
-            _one(axes, ridge, height, grid, -float(row))
+            _one(axes, ridge, height, grid, -float(row), layout)
         if zero:
             axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=(0, (1, 2)))
         axes.set_yticks([])
@@ -74,7 +86,7 @@ def ridge_panel(name: str, ridges: list[Ridge], unit: str, zero: bool = False) -
         axes.set_xlabel(unit)
 
     alt = "; ".join(f"{r.label}: {_words(r)}" for r in ridges) + f" ({unit})."
-    return draw(name, alt, paint, height=66 + 112 * len(ridges))
+    return draw(name, alt, paint, height=66 + layout.row * len(ridges))
 
 
 def density(members: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -101,7 +113,7 @@ def _ends(ridge: Ridge) -> tuple[float, ...]:
     return tuple(edge for _, low, high in ridge.bands for edge in (low, high)) or (ridge.centre,)
 
 
-def _one(axes: Axes, ridge: Ridge, height: np.ndarray | None, grid: np.ndarray, base: float) -> None:
+def _one(axes: Axes, ridge: Ridge, height: np.ndarray | None, grid: np.ndarray, base: float, layout: Layout) -> None:
     if height is not None:
         _hill(axes, ridge, height, grid, base)
     for (_, low, high), width in zip(ridge.bands[:2], (2.2, 5.5), strict=False):
@@ -109,8 +121,10 @@ def _one(axes: Axes, ridge: Ridge, height: np.ndarray | None, grid: np.ndarray, 
     axes.plot([ridge.centre], [base - 0.07], "o", color="white", markeredgecolor=INK, markersize=6, zorder=5)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     place = {"transform": axes.get_yaxis_transform(), "va": "center", "bbox": box}
-    axes.text(0.0, base + 0.83, fitted(ridge.label, LABEL), color=ridge.shade, weight="bold", **place)
-    axes.text(0.0, base + 0.65, _words(ridge), color=INK, size=11.5, **place)
+    axes.text(0.0, base + layout.label, fitted(ridge.label, LABEL), color=ridge.shade, weight="bold", **place)
+    axes.text(
+        0.0, base + (layout.numbers if ridge.label else layout.label), _words(ridge), color=INK, size=11.5, **place
+    )
 
 
 def _hill(axes: Axes, ridge: Ridge, height: np.ndarray, grid: np.ndarray, base: float) -> None:

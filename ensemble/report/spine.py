@@ -24,6 +24,8 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
         results: what there is to say.
         more: sections of other stages, placed before the checks.
     """
+    if not results.shown_sites:
+        return _nothing_left(results)
     headline, cards = answers(results)
     sections = [
         *_findings(results),
@@ -35,6 +37,13 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
     if results.limits:
         sections.append(limits_section(results))
     return ReportContent(results.title, _subtitle(results), headline, cards, tuple(sections), results.footer)
+
+
+def _nothing_left(results: Results) -> ReportContent:
+    """The report of a run of which every member failed."""
+    headline = "Every member failed at every site, so there is no answer."
+    sections = (failures_section(results), provenance_section(results))
+    return ReportContent(results.title, _subtitle(results), headline, (), sections, results.footer)
 
 
 def _findings(results: Results) -> list[Section]:
