@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # Keys of a study that never change a number.
-LEFT_OUT = ("title", "execution", "report")
+LEFT_OUT = ("title", "institution", "license", "execution", "report")
 # Packages whose version is recorded; those of PLATFORM_PACKAGES decide the last bits of a number.
 RECORDED_PACKAGES = (
     "jax", "jaxlib", "numpy", "scipy", "numpyro", "optax", "xarray", "zarr", "numcodecs", "dask", "arviz", "pandas",
