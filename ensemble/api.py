@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from ensemble.pipeline import describe_plan, load_plan, run_plan
+from ensemble.pipeline import decompose_plan, describe_plan, load_plan, run_plan
 from ensemble.plan import Plan
 from ensemble.store import StageStatus, Store, open_store, store_status
 
@@ -46,6 +46,12 @@ class Study:
         """
         path = Path(out) if out is not None else self.default_store
         run_plan(self.plan, path, quiet=quiet)
+        return open_result(path)
+
+    def decompose(self, out: Path | str | None = None, quiet: bool = False) -> Result:
+        """Only the decomposition that the study asks for; arguments and refusals as in :meth:`run`."""
+        path = Path(out) if out is not None else self.default_store
+        decompose_plan(self.plan, path, quiet=quiet)
         return open_result(path)
 
 

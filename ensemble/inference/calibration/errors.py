@@ -1,0 +1,207 @@
+"""What separates a measurement from the model: one Gaussian with all errors, shared or not, integrated out.
+
+On the scale of the likelihood (logarithms, or the values themselves) every error is Gaussian given its standard
+deviation: the error stated for each row, errors that rows share (plots, dates, methods, bulk density), and the
+model's own error along time. Their sum is one multivariate normal, so no effect is ever sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.stats import norm
+
+from ensemble.config.calibration import Calibrate
+
+LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One error that rows share.
+
+    Args:
+        label: name of its standard deviation.
+        relative: whether the standard deviation is a fraction.
+        together: 1 where two rows have the same error, shape (rows, rows).
+        fixed: the standard deviation where it is a number, else ``None`` for a free parameter.
+    """
+
+    label: str
+    relative: bool
+    together: np.ndarray
+    fixed: float | None
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """All errors of the rows of a table.
+
+    Args:
+        values: measured values, shape (rows,).
+        stated: their stated standard deviations, in the same unit.
+        is_log: rows whose errors multiply (lognormal), shape (rows,).
+        below: rows that lie below a detection limit, which is their value.
+        years: time of each row since the start of the run, years.
+        sources: errors that rows share.
+        scale: factor on the stated errors: a number, or ``None`` for the free parameter ``error_scale``.
+        walk, ar1: rows that share one course of the model error, shape (rows, rows), else ``None``.
+        fixed: standard deviation and timescale of the model error where they are numbers.
+    """
+
+    values: np.ndarray
+    stated: np.ndarray
+    is_log: np.ndarray
+    below: np.ndarray
+    years: np.ndarray
+    sources: tuple[Source, ...]
+    scale: float | None
+    walk: np.ndarray | None
+    ar1: np.ndarray | None
+    fixed: Mapping[str, float]
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Numbers of the rows that are not below a detection limit."""
+        return np.flatnonzero(~self.below)
+
+    def residual(self, predicted: jax.Array) -> jax.Array:
+        """Measured less predicted on the scale of the likelihood, shape (rows,)."""
+        positive = jnp.where(self.is_log, predicted, 1.0)
+        safe = jnp.where(positive > 0.0, positive, 1e-30)
+        logs = jnp.asarray(np.log(np.where(self.is_log, self.values, 1.0))) - jnp.log(safe)
+        return jnp.where(self.is_log, logs, jnp.asarray(self.values) - predicted)
+
+    def covariance(self, predicted: jax.Array, spreads: Mapping[str, Any], extra: jax.Array | None = None) -> jax.Array:
+        """Covariance of the residuals, shape (rows, rows).
+
+        Args:
+            predicted: the model at the rows, shape (rows,).
+            spreads: free standard deviations by label.
+            extra: covariance of other model error, relative to the predictions on log rows.
+        """
+        values = {**self.fixed, **spreads}
+        scale = spreads["error_scale"] if self.scale is None else self.scale
+        own = np.where(self.is_log, np.sqrt(np.log1p((self.stated / _nonzero(self.values)) ** 2)), self.stated)
+        total = jnp.diag((scale * jnp.asarray(own)) ** 2)
+        unit = jnp.where(self.is_log, 1.0, predicted)  # a relative error on the scale of the likelihood
+        size = jnp.asarray(np.where(self.is_log, 1.0 / _nonzero(np.abs(self.values)), 1.0))  # an absolute one
+        for source in self.sources:
+            sd = spreads[source.label] if source.fixed is None else source.fixed
+            weight = (unit if source.relative else size) * sd
+            total = total + jnp.asarray(source.together) * jnp.outer(weight, weight)
+        if self.walk is not None:
+            shared = jnp.asarray(self.walk * np.minimum.outer(self.years, self.years))
+            total = total + values["model_error"] ** 2 * shared * jnp.outer(unit, unit)
+        if self.ar1 is not None:
+            lag = jnp.asarray(np.abs(np.subtract.outer(self.years, self.years)))
+            decay = jnp.asarray(self.ar1) * jnp.exp(-lag / values["model_error_timescale"])
+            total = total + values["model_error"] ** 2 * decay * jnp.outer(unit, unit)
+        return total if extra is None else total + extra
+
+    def log_likelihood(
+        self, predicted: jax.Array, spreads: Mapping[str, Any], extra: jax.Array | None = None
+    ) -> jax.Array:
+        """Logarithm of the density of the measured values, a scalar.
+
+        Rows below a detection limit add the logarithm of the probability of lying there, each by itself (their
+        errors are then taken as independent of the others').
+        """
+        residual, covariance = self.residual(predicted), self.covariance(predicted, spreads, extra)
+        seen = self.seen
+        total = gaussian_log_density(residual[seen], covariance[np.ix_(seen, seen)]) - self.log_jacobian
+        if self.below.any():
+            rows = np.flatnonzero(self.below)
+            total = total + norm.logcdf(residual[rows] / jnp.sqrt(jnp.diagonal(covariance)[rows])).sum()
+        return total
+
+    @property
+    def log_jacobian(self) -> float:
+        """Sum of the logarithms of the log rows: turns the density of logarithms into one of values."""
+        return float(np.log(self.values[self.is_log & ~self.below]).sum())
+
+    def rows(self, chosen: np.ndarray) -> ErrorModel:
+        """The errors of some rows alone."""
+        square = np.ix_(chosen, chosen)
+        sources = tuple(Source(s.label, s.relative, s.together[square], s.fixed) for s in self.sources)
+        walk, ar1 = (None if part is None else part[square] for part in (self.walk, self.ar1))
+        parts = (part[chosen] for part in (self.values, self.stated, self.is_log, self.below, self.years))
+        return ErrorModel(*parts, sources, self.scale, walk, ar1, self.fixed)
+
+    @property
+    def independent(self) -> bool:
+        """Whether no two rows share an error, so that rows are conditionally independent."""
+        shared = [s.together for s in self.sources] + [m for m in (self.walk, self.ar1) if m is not None]
+        return all(np.array_equal(mask, np.diag(np.diag(mask))) for mask in shared)
+
+
+def gaussian_log_density(residual: jax.Array, covariance: jax.Array) -> jax.Array:
+    """Log density of N(0, covariance) at a residual of shape (n,), by Cholesky's factor."""
+    factor = jnp.linalg.cholesky(covariance)
+    white = solve_triangular(factor, residual, lower=True)
+    return -0.5 * (white @ white + residual.size * LOG_2PI) - jnp.log(jnp.diagonal(factor)).sum()
+
+
+def make_error_model(rows: pd.DataFrame, settings: Calibrate, start: float) -> ErrorModel:
+    """The errors that a study states for its table.
+
+    Args:
+        rows: observations with columns variable, value, error, time and those that errors are shared by; a row whose
+            column ``below_detection`` is true holds its detection limit as value.
+        settings: the key `calibrate`.
+        start: first year of the run.
+
+    Raises:
+        ValueError: a shared error names a column that the table lacks, or a lognormal value is not above 0.
+    """
+    choice = settings.likelihood
+    kinds = [choice if isinstance(choice, str) else choice.get(name, "lognormal") for name in rows["variable"]]
+    is_log = np.array([kind == "lognormal" for kind in kinds])
+    values = rows["value"].to_numpy(float)
+    if (values[is_log] <= 0).any():
+        wrong = values[is_log & (values <= 0)][0]
+        raise ValueError(f"the value {wrong:g} is not above 0, as lognormal errors need; use likelihood: normal")
+    sources = []
+    for name, entry in settings.errors.items():
+        together = _together(rows, entry.shared_by, f"errors.{name}") if entry.shared_by else np.eye(len(rows))
+        if entry.variable is not None:
+            chosen = (rows["variable"] == entry.variable).to_numpy(float)
+            together = together * np.outer(chosen, chosen)
+        spread = entry.relative if entry.relative is not None else entry.absolute
+        sources.append(Source(f"error_{name}", entry.relative is not None, together, _number(spread)))
+    model, walk, ar1, fixed = settings.model_error, None, None, {}
+    if model is not None:
+        course = _together(rows, model.shared_by, "model_error")
+        walk = course if model.kind == "random_walk" else None
+        ar1 = course if model.kind == "ar1" else None
+        given = {"model_error": _number(model.sd), "model_error_timescale": _number(model.timescale)}
+        fixed = {name: value for name, value in given.items() if value is not None}
+    scale = 1.0 if settings.error_scale is None else _number(settings.error_scale)
+    below = rows["below_detection"].to_numpy(bool) if "below_detection" in rows else np.zeros(len(rows), bool)
+    years = rows["time"].to_numpy(float) - start
+    stated = rows["error"].to_numpy(float)
+    return ErrorModel(values, stated, is_log, below, years, tuple(sources), scale, walk, ar1, fixed)
+
+
+def _number(spread: Any) -> float | None:
+    return None if spread is None or isinstance(spread, Mapping) else float(spread)
+
+
+def _nonzero(values: np.ndarray) -> np.ndarray:
+    return np.where(values == 0.0, 1.0, values)
+
+
+def _together(rows: pd.DataFrame, columns: Sequence[str], what: str) -> np.ndarray:
+    for name in columns:
+        if name not in rows:
+            raise ValueError(f"{what}: the observations have no column '{name}'; allowed: {', '.join(rows.columns)}")
+    wanted = list(dict.fromkeys([*columns, "variable"]))  # outputs of different kind share no error
+    group = rows.groupby(wanted, sort=False, dropna=False).ngroup().to_numpy()
+    return np.equal.outer(group, group).astype(float)

@@ -1,0 +1,279 @@
+"""A calibration as a function: from a vector of scores to the model at every observation and its log posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from ensemble.config.calibration import Calibrate
+from ensemble.inference.calibration.errors import ErrorModel, make_error_model
+from ensemble.inference.calibration.hoist import hoist
+from ensemble.inference.calibration.parameters import Parameters, make_parameters
+from ensemble.models.base import BuildSettings, Simulate, resolve
+from ensemble.plan import Plan
+from ensemble.propagate import chain, perturbed_inputs
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that a sampler needs, and nothing of the study file.
+
+    Args:
+        parameters: the free parameters.
+        rows: every observation, with ``held_out`` for those kept for testing.
+        errors: errors of all rows.
+        predict: from parameter values to the model at every row, shape (rows,).
+        shear: from coordinates in which curved ridges are straight, shape (size,), to scores; volume-preserving.
+        notes: sentences for the user.
+    """
+
+    parameters: Parameters
+    rows: pd.DataFrame
+    errors: ErrorModel
+    predict: Callable[[Values], jax.Array]
+    shear: Callable[[jax.Array], jax.Array]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def training(self) -> np.ndarray:
+        """Numbers of the rows that are fitted."""
+        return np.flatnonzero(~self.rows["held_out"].to_numpy(bool))
+
+    def log_prior(self, scores: jax.Array) -> jax.Array:
+        """Log density of the scores, standard normal up to a constant."""
+        return -0.5 * scores @ scores
+
+    def log_likelihood(self, scores: jax.Array) -> jax.Array:
+        """Log density of the fitted rows at scores of shape (size,)."""
+        values = self.parameters.values(scores)
+        rows = self.training
+        return self.errors.rows(rows).log_likelihood(self.predict(values)[rows], values)
+
+    def potential(self, coordinates: jax.Array) -> jax.Array:
+        """Minus the log posterior at straightened coordinates of shape (size,); large where it is not finite."""
+        scores = self.shear(coordinates)
+        total = self.log_prior(scores) + self.log_likelihood(scores)
+        return jnp.where(jnp.isfinite(total), -total, 1e10)
+
+
+def make_problem(plan: Plan, settings: Calibrate) -> Problem:
+    """Bind the observations of a study to its model.
+
+    Raises:
+        InputError: no observations, a hold-out that names nothing, an output with axes besides time, an error that
+            cannot be, or a prior without density.
+    """
+    rows = _rows(plan, settings)
+    plan, notes = _without_series(plan)
+    rows["pair"] = rows.groupby(["scenario", "site"], sort=False).ngroup()
+    pairs = rows.drop_duplicates("pair")[["scenario", "site"]]
+    sites = sorted({plan.sites.index(name) for name in pairs["site"]})
+    parameters = make_parameters(plan, settings, sites)
+    calendar = plan.base.calendar
+    start = 0.0 if calendar is None else calendar.first / calendar.axis.per_year
+    try:
+        errors = make_error_model(rows, settings, start)
+    except ValueError as error:
+        raise plan.study.error(("calibrate",), str(error)) from None
+    arms = np.array([plan.scenarios.index(name) for name in pairs["scenario"]])
+    places = np.array([plan.sites.index(name) for name in pairs["site"]])
+    predict = _predictor(plan, rows, parameters, arms, places, sites)
+    shear = _shear(plan, rows, parameters, arms, places, sites)
+    return Problem(parameters, rows, errors, predict, shear, (*notes, *_few(rows, parameters)))
+
+
+def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
+    count = int((~rows["held_out"]).sum())
+    if count >= parameters.size:
+        return ()
+    return (
+        f"{count} observations inform {parameters.size} free parameters: at least {parameters.size - count} directions "
+        "among them are known from the prior alone",
+    )
+
+
+def _rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
+    rows = plan.observations.reset_index(drop=True).copy()
+    if rows.empty:
+        raise plan.study.error(("calibrate",), "a calibration needs observations")
+    held = np.zeros(len(rows), bool)
+    for column, values in settings.hold_out.items():
+        key = ("calibrate", "hold_out", column)
+        if column not in rows:
+            raise plan.study.error(
+                key, f"the observations have no column '{column}'; allowed: {', '.join(rows.columns)}"
+            )
+        here = rows[column].astype(str).isin(values).to_numpy()
+        if not here.any():
+            raise plan.study.error(key, f"no observation has {column} {' or '.join(values)}")
+        held |= here
+    if held.all():
+        raise plan.study.error(("calibrate", "hold_out"), "every observation is held out; none is left to fit")
+    dims = {spec.name: spec.dims for spec in plan.outputs}
+    for name in rows["variable"].unique():
+        if set(dims[name]) - {"time"}:
+            text = f"{name} has the axes {', '.join(dims[name])}; a calibration needs an output along time alone"
+            raise plan.study.error(("observations",), text)
+    return rows.assign(held_out=held)
+
+
+def _without_series(plan: Plan) -> tuple[Plan, list[str]]:
+    uncertain = plan.uncertainty
+    dropped = [entry.label for entry in (*uncertain.noises, *uncertain.weather)]
+    notes = (
+        [f"{', '.join(dropped)}: held at the stated weather; the calibration does not draw series"] if dropped else []
+    )
+    return replace(plan, uncertainty=replace(uncertain, noises=(), weather=())), notes
+
+
+def _at_records(plan: Plan, names: tuple[str, ...], records: tuple[int, ...]) -> tuple[Plan, tuple[int, ...]]:
+    """The plan with a model that gives some records alone, where it has such a form; and the records it gives."""
+    model = plan.bound.model
+    outputs = tuple(spec for spec in plan.outputs if spec.name in names)
+    settings = BuildSettings(plan.bound.options, plan.steps_per_record, names)
+    fast: Simulate | None = None
+    if model.at_records is not None:
+        fast = resolve(model.at_records)(settings, records)
+    if fast is None:
+        return replace(plan, outputs=outputs), tuple(range(plan.record_count))
+    quick = replace(model, build=lambda _: fast)
+    return replace(plan, outputs=outputs, bound=replace(plan.bound, model=quick)), records
+
+
+def _predictor(
+    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray, sites: list[int]
+) -> Callable[[Values], jax.Array]:
+    names = tuple(rows["variable"].unique())
+    records = tuple(sorted({int(record) for record in rows["record"]}))
+    plan, given = _at_records(plan, names, records)
+    evaluate = chain(plan)
+    base, axes = _base_by_pair(plan, arms, places)
+    mine = np.array([sites.index(place) for place in places])
+    has_time = {spec.name: "time" in spec.dims for spec in plan.outputs}
+    columns = rows["record"].map({record: k for k, record in enumerate(given)}).to_numpy()
+
+    def over_pairs(base: Values, values: Values) -> jax.Array:
+        by_pair = {name: value[mine] if jnp.ndim(value) else value for name, value in values.items()}
+        number_axes = {name: 0 if jnp.ndim(value) else None for name, value in by_pair.items()}
+        mapped = jax.vmap(
+            lambda numbers, at: evaluate(numbers, {}, 0, at), in_axes=(number_axes, axes), axis_size=len(mine)
+        )
+        outputs = mapped(by_pair, base)
+        found = jnp.zeros(len(rows))
+        for name in names:
+            series = outputs[name] if has_time[name] else outputs[name][:, None]
+            here = np.flatnonzero(rows["variable"] == name)
+            column = columns[here] if has_time[name] else np.zeros(len(here), int)
+            found = found.at[here].set(series[rows["pair"].to_numpy()[here], column])
+        return found
+
+    inputs = {scalar.label for scalar in plan.uncertainty.scalars}
+    example = {k: v for k, v in parameters.values(jnp.zeros(parameters.size)).items() if k in inputs}
+    quick = hoist(over_pairs, base, example)
+    return lambda values: quick({name: values[name] for name in example})
+
+
+def _base_by_pair(
+    plan: Plan, arms: np.ndarray, places: np.ndarray
+) -> tuple[dict[str, jax.Array], dict[str, int | None]]:
+    """Central inputs of every (scenario, site) pair; what all share has no pair axis."""
+    base: dict[str, jax.Array] = {}
+    axes: dict[str, int | None] = {}
+    for name, array in plan.base.values.items():
+        by_arm, by_site = array.shape[0] > 1, array.shape[1] > 1
+        if by_arm or by_site:
+            chosen = array[arms if by_arm else np.zeros_like(arms), places if by_site else np.zeros_like(places)]
+            base[name], axes[name] = jnp.asarray(chosen), 0
+        else:
+            base[name], axes[name] = jnp.asarray(array[0, 0]), None
+    return base, axes
+
+
+def _shear(
+    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray, sites: list[int]
+) -> Callable[[jax.Array], jax.Array]:
+    """Coordinates in which the declared ridges are straight: one score is shifted by a function of the others."""
+    steps = []
+    for ridge in plan.bound.model.ridges:
+        labels = [s.label for s in plan.uncertainty.scalars if s.input == ridge.input and s.how != "offset"]
+        labels = [label for label in labels if not _entry(parameters, label).by_site]
+        decline = _decline(rows, ridge.variable)
+        if len(labels) != 1 or decline is None:
+            continue
+        pair, observed = decline
+        steps.append(
+            _shift(
+                plan, parameters, labels[0], resolve(ridge.centre), observed, int(arms[pair]), int(places[pair]), sites
+            )
+        )
+
+    def shear(coordinates: jax.Array) -> jax.Array:
+        scores = coordinates
+        for place, shift in steps:
+            scores = scores.at[place].add(shift(scores.at[place].set(0.0)))
+        return scores
+
+    return shear
+
+
+# A curve through the first and the last observation needs a decline that stands out from the errors.
+_LEAST_DECLINE, _LEAST_YEARS = 0.2, 5.0
+
+
+def _decline(rows: pd.DataFrame, variable: str) -> tuple[int, dict[str, float]] | None:
+    """The pair whose stock fell most between its first and last fitted observation, and that decline."""
+    best: tuple[float, int, dict[str, float]] | None = None
+    for pair, group in rows[(rows["variable"] == variable) & ~rows["held_out"]].groupby("pair"):
+        ordered = group.sort_values("time")
+        first, last = (float(ordered["value"].iloc[k]) for k in (0, -1))
+        years = float(ordered["time"].iloc[-1] - ordered["time"].iloc[0])
+        fall = 1.0 - last / first if first > 0 else 0.0
+        if years >= _LEAST_YEARS and fall >= _LEAST_DECLINE and (best is None or fall > best[0]):
+            best = fall, int(str(pair)), {"first": first, "last": last, "years": years}
+    return None if best is None else best[1:]
+
+
+def _entry(parameters: Parameters, label: str) -> Any:
+    return next(entry for entry in parameters.entries if entry.label == label)
+
+
+def _shift(
+    plan: Plan,
+    parameters: Parameters,
+    label: str,
+    centre: Callable[[Values, Values], jax.Array],
+    observed: dict[str, float],
+    arm: int,
+    place: int,
+    sites: list[int],
+) -> tuple[int, Callable[[jax.Array], jax.Array]]:
+    """Place of the score that is shifted, and by how much, from the other scores."""
+    read = perturbed_inputs(plan)
+    base = {
+        name: jnp.asarray(array[arm if array.shape[0] > 1 else 0, place if array.shape[1] > 1 else 0])
+        for name, array in plan.base.values.items()
+    }
+    labels, mine = {scalar.label for scalar in plan.uncertainty.scalars}, sites.index(place)
+
+    def curve(base: Values, scores: jax.Array) -> jax.Array:
+        values = {k: v[mine] if jnp.ndim(v) else v for k, v in parameters.values(scores).items() if k in labels}
+        return centre(read(values, {}, 0, base), observed)
+
+    origin = jnp.zeros(parameters.size)
+    quick = hoist(curve, base, origin)
+    value = _entry(parameters, label).value
+    low, high = (float(value(jnp.asarray(z))) for z in (-0.5, 0.5))
+    slope = float(np.log(high / low)) if low > 0.0 else np.inf
+    reference = float(quick(origin))
+    return parameters.offset(label), lambda scores: (quick(scores) - reference) / slope
+
+
+__all__ = ["Problem", "make_problem"]
