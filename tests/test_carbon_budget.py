@@ -300,3 +300,27 @@ def test_a_yearly_balance_needs_whole_years():
 def test_parts_is_a_count(parts):
     with pytest.raises(ValueError, match="whole number of 1 or more"):
         budget_coordinates({"parts": parts})
+
+
+# ---- the audit of docs/papers/china_budget.md, from the printed numbers alone
+
+
+def test_claims_that_follow_from_printed_numbers():
+    sink = carbon_to_co2(166.0) + carbon_to_co2(10.0)
+    np.testing.assert_allclose(carbon_to_co2(166.0), 610, rtol=0.005)  # 1
+    np.testing.assert_allclose(carbon_to_co2(10.0), 36.7, atol=0.05)  # 2
+    np.testing.assert_allclose([5630 / 6304.9, (6304.9 - sink) / 6304.9], 0.9, atol=0.01)  # 3
+    np.testing.assert_allclose([-12.5 / 1.4458, -7.3 / (1 - 0.1554)], -8.645, rtol=0.001)  # 13
+
+
+def test_claims_that_do_not_follow_from_printed_numbers():
+    growth = 9456.4 / 3090.5
+    np.testing.assert_allclose((growth - 1) / 21, 0.0981, atol=5e-5)  # 6: 21 years have 20 intervals
+    np.testing.assert_allclose([(growth - 1) / 20, growth ** (1 / 20) - 1], [0.103, 0.0575], atol=5e-4)
+    np.testing.assert_allclose(-13.37 * 30, -401, atol=0.5)  # 7
+    np.testing.assert_allclose(2220 + carbon_to_co2(120.0), 2660, rtol=0.001)
+    assert 6.14 / carbon_to_co2(10.0) > 0.16  # 8
+    assert 25.26 + 12.53 + 7.35 + 5.51 > 25.26 / 0.5356  # 9
+    np.testing.assert_allclose([171.5e3 / 6340, 99.0e3 / 11920], [27.05, 8.3], atol=0.02)  # 11, kt per km2
+    np.testing.assert_allclose((0.81 / 2.60) ** (1 / 15) - 1, -0.075, atol=5e-4)  # 15
+    assert not 0.48 <= 10 <= 1.78  # 17
