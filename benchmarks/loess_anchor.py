@@ -15,7 +15,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from loess_runs import ALL_RUNS, END, MECHANISMS, PATHS, PHASES, WINDOW, simulate
 
 # First guess and prior standard deviation of the logarithm (of the logit for parts of a whole).

@@ -1,6 +1,6 @@
 """Our numbers for the paper's 25 claims, with the anchored column: prints JSON, one entry a claim.
 
-    python benchmarks/loess_claims.py > claims.json
+python benchmarks/loess_claims.py > claims.json
 """
 
 from __future__ import annotations
@@ -10,11 +10,22 @@ from typing import Any
 
 import jax
 import numpy as np
+from loess_runs import (
+    ALL_RUNS,
+    CLIMATES,
+    END,
+    MECHANISMS,
+    PATHS,
+    PHASES,
+    RECOVERED,
+    ROCKS,
+    STOCKS,
+    Run,
+    simulate,
+    smoothed,
+)  # fmt: skip
 
 from ensemble.inference.anova import anova
-from loess_runs import (
-    ALL_RUNS, CLIMATES, END, MECHANISMS, PATHS, PHASES, RECOVERED, ROCKS, STOCKS, Run, simulate, smoothed,
-)  # fmt: skip
 
 ANCHORED = {"production_factor_dry": 0.662, "production_factor_wet": 0.488, "drainage_dry": 96.3, "drainage_wet": 200.0}
 # The paper's Table 3: eta squared (%), coefficients (t C/ha).
@@ -138,7 +149,9 @@ def recovery(stocks: Stocks, within: float = 1.0) -> dict[str, Any]:
 
 def rocks() -> dict[str, Any]:
     """Claim 25: stock with an addition less stock without, in years after 10,000."""
-    runs = tuple(Run(c, "farmed E0", after, rock) for c in CLIMATES for after in ("natural", "farmed") for rock in ROCKS)
+    runs = tuple(
+        Run(c, "farmed E0", after, rock) for c in CLIMATES for after in ("natural", "farmed") for rock in ROCKS
+    )
     stock = run_all(runs, RECOVERED, ("x",))["x"]["soc"]
     shown = {}
     for i, run in enumerate(runs):

@@ -52,7 +52,11 @@ def main() -> None:
             first = next(iter(measured))
             for factor in (0.488, 0.662, 1.0):
                 stock = predicted(site, factor)
-                pairs = {year: (value, round(float(stock[year - first - 1]), 1)) for year, value in measured.items() if year > first}
+                pairs = {
+                    year: (value, round(float(stock[year - first - 1]), 1))
+                    for year, value in measured.items()
+                    if year > first
+                }
                 print(f"{site}, production factor {factor}: (measured, predicted) {pairs}, "
                       f"rate {(stock[-1] - measured[first]) / stock.size:.2f} t C/ha a year, "
                       f"measured {(measured[1999] - measured[first]) / stock.size:.2f}")  # fmt: skip

@@ -99,7 +99,9 @@ def test_months_and_the_exact_year_agree_as_months_shrink(x64):
 
 def weathering(**change):
     capacity = jnp.full(6, 5.0)
-    base = Weathering(*(jnp.asarray(v) for v in (0.04, 0.02)), capacity, *(jnp.asarray(v) for v in (0.9, 0.2, 0.1, 0.01)))
+    base = Weathering(
+        *(jnp.asarray(v) for v in (0.04, 0.02)), capacity, *(jnp.asarray(v) for v in (0.9, 0.2, 0.1, 0.01))
+    )
     return base._replace(**{name: jnp.asarray(value) for name, value in change.items()})
 
 
@@ -149,7 +151,9 @@ def test_decalcification_takes_as_long_as_the_arithmetic_says(x64):
 def test_temperature_wave_at_depth(x64):
     """One harmonic: damped by exp(-z/D), late by z/D; the mean stays."""
     angle = 2.0 * np.pi * np.arange(12) / 12.0
-    deep = soil_temperature(jnp.asarray(10.0 - 12.0 * np.cos(angle)), jnp.asarray([0.0, 50.0, 200.0]), jnp.asarray(200.0))
+    deep = soil_temperature(
+        jnp.asarray(10.0 - 12.0 * np.cos(angle)), jnp.asarray([0.0, 50.0, 200.0]), jnp.asarray(200.0)
+    )
     for column, z in enumerate((0.0, 0.25, 1.0)):
         np.testing.assert_allclose(deep[:, column], 10.0 - 12.0 * np.exp(-z) * np.cos(angle - z), atol=1e-12)
 

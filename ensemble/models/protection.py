@@ -29,9 +29,7 @@ def clay_modifier(clay_1_1: jax.Array, clay_2_1: jax.Array, floor: jax.Array | f
     return floor + (1.0 - floor) * share
 
 
-def mooh_modifier(
-    metals: jax.Array, strength: jax.Array | float = 5.0, floor: jax.Array | float = 0.8
-) -> jax.Array:
+def mooh_modifier(metals: jax.Array, strength: jax.Array | float = 5.0, floor: jax.Array | float = 0.8) -> jax.Array:
     """Metal oxyhydroxides: ``max(floor, exp(-strength (Al + Fe)))``.
 
     Args:

@@ -65,9 +65,7 @@ def decay_modes(kinetics: Kinetics) -> Modes:
     return Modes(rates, vectors, jnp.linalg.inv(vectors), (respiring @ vectors) / rates)
 
 
-def decay_year(
-    pools: jax.Array, modifier: jax.Array, inputs: jax.Array, modes: Modes
-) -> tuple[jax.Array, jax.Array]:
+def decay_year(pools: jax.Array, modifier: jax.Array, inputs: jax.Array, modes: Modes) -> tuple[jax.Array, jax.Array]:
     """Pools after a stretch of constant rate modifier and input, in closed form.
 
     Args:

@@ -12,17 +12,19 @@ import numpy as np
 
 
 class Layers(NamedTuple):
-    """Layer boundaries. ``top``, ``bottom``, ``thickness``, ``middle``: cm, shape (layers,)."""
+    """Layer boundaries: ``top`` and ``bottom``, cm, shape (layers,)."""
 
     top: np.ndarray
     bottom: np.ndarray
 
     @property
     def thickness(self) -> np.ndarray:
+        """Thickness of each layer, cm, shape (layers,)."""
         return self.bottom - self.top
 
     @property
     def middle(self) -> np.ndarray:
+        """Depth of the middle of each layer, cm, shape (layers,)."""
         return 0.5 * (self.top + self.bottom)
 
     def within(self, upper: float, lower: float) -> np.ndarray:
@@ -64,7 +66,9 @@ def make_layers(option: Any) -> Layers:
     for i, (above, below) in enumerate(zip(bottom[:-1], top[1:], strict=True)):
         if not np.isclose(above, below, rtol=0.0, atol=1e-9):
             fault = "overlaps" if below < above else "leaves a gap to"
-            raise ValueError(f"layer {i + 2} starts at {below:g} cm and {fault} the layer above, which ends at {above:g} cm")
+            raise ValueError(
+                f"layer {i + 2} starts at {below:g} cm and {fault} the layer above, which ends at {above:g} cm"
+            )
     return Layers(top, bottom)
 
 

@@ -82,12 +82,13 @@ class Site(NamedTuple):
 
 def reach(layers: Layers, depth: jax.Array) -> jax.Array:
     """Fraction of each layer above a depth (cm), 0 to 1, shape (layers,)."""
-    return jnp.clip((depth - layers.top) / layers.thickness, 0.0, 1.0)
+    top, thickness = (jnp.asarray(edge, depth.dtype) for edge in (layers.top, layers.thickness))
+    return jnp.clip((depth - top) / thickness, 0.0, 1.0)
 
 
 def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts: int, monthly: bool) -> Site:
     """Constants of one member from its inputs; the other arguments are the model's options."""
-    thickness = jnp.asarray(layers.thickness, jnp.result_type(float))
+    thickness = jnp.asarray(layers.thickness, inputs["bulk_density"].dtype)
     per_cm = 10.0 * inputs["bulk_density"]  # kg m-2 in 1 cm
     mass = per_cm * thickness
     reached = reach(layers, inputs["bioturbation_depth"])
@@ -148,10 +149,9 @@ def _plants(inputs: Mapping[str, Any], layers: Layers, productivity: str) -> Pla
         production = PRODUCTIVITY[productivity](inputs["temperature"].mean(), inputs["precipitation"].sum())
     production = production * inputs["production_factor"]
     grass_roots, forest_roots = inputs["grass_root_share"], inputs["forest_root_share"]
-    by_roots = (
-        (1.0 - forest) * grass_roots * _roots(layers, inputs["grass_root_beta"])
-        + forest * forest_roots * _roots(layers, inputs["forest_root_beta"])
-    )
+    by_roots = (1.0 - forest) * grass_roots * _roots(
+        layers, inputs["grass_root_beta"]
+    ) + forest * forest_roots * _roots(layers, inputs["forest_root_beta"])
     litter = (1.0 - forest) * (1.0 - grass_roots)
     top = jnp.asarray(layers.spread(min(SURFACE_DEPTH, float(layers.bottom[-1]))), by_roots.dtype)
     crop_roots = inputs["crop_root_share"]
@@ -192,7 +192,9 @@ def _modifiers(inputs: Mapping[str, Any], layers: Layers) -> jax.Array:
 
     def seasonal(cover: jax.Array) -> jax.Array:
         deficit = deficits(recurring_deficit(gain, cover, limits), gain, cover, limits)
-        return rate_moisture(deficit, limits, inputs["moisture_factor_minimum"]) * rate_cover(cover, inputs["cover_factor"])
+        return rate_moisture(deficit, limits, inputs["moisture_factor_minimum"]) * rate_cover(
+            cover, inputs["cover_factor"]
+        )
 
     season = jnp.stack([seasonal(jnp.ones_like(gain)), seasonal(inputs["crop_cover"])])
     return season[:, :, None] * by_place

@@ -13,7 +13,16 @@ from ensemble.models.column.decay import decay_months, decay_year
 from ensemble.models.column.layers import Layers
 from ensemble.models.column.pedogenesis import CHARGE_OF_CALCITE, Minerals, metals_in_solution, weather_year
 from ensemble.models.column.site import (
-    BASES, CALCITE, CLAY_1_1, CLAY_2_1, POOLS, TOPSOIL_DEPTH, TRACERS, WEATHERABLE, Site, reach,
+    BASES,
+    CALCITE,
+    CLAY_1_1,
+    CLAY_2_1,
+    POOLS,
+    TOPSOIL_DEPTH,
+    TRACERS,
+    WEATHERABLE,
+    Site,
+    reach,
 )  # fmt: skip
 from ensemble.models.column.transport import add_top, blend, remove_top
 from ensemble.models.hydraulics import ORGANIC_MATTER_PER_CARBON, water_content, wosten_retention
@@ -99,7 +108,9 @@ def step(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choic
     after = budgets(soil, litter)
     gained = entered + added + jnp.stack([arrived, 0.0 * arrived, leached.calcite * CHARGE_OF_CALCITE])
     gone = left + jnp.stack([co2, leached.calcite, leached.bases])
-    flows = Flows(arrived, co2, left[0] - entered[0], leached.calcite, leached.bases, after - before - gained + gone, gained)
+    flows = Flows(
+        arrived, co2, left[0] - entered[0], leached.calcite, leached.bases, after - before - gained + gone, gained
+    )
     return Column(soil, litter, below + leached.below), flows
 
 
@@ -107,7 +118,7 @@ def _surface(
     state: Column, year: Year, site: Site, choices: Choices
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
     """Erosion and deposition: new soil, litter and reserve below, and the budgets that left and entered."""
-    thickness = choices.layers.thickness
+    thickness = jnp.asarray(choices.layers.thickness, state.soil.dtype)
     calcite = site.parent[CALCITE] * year.erosion
     decalcified = jnp.minimum(state.below, calcite)
     # what comes up from below has lost its calcite where percolation already reached it
@@ -141,9 +152,7 @@ def _manage(
     return soil, litter - buried, added
 
 
-def modifiers(
-    soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: Choices
-) -> tuple[jax.Array, jax.Array]:
+def modifiers(soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: Choices) -> tuple[jax.Array, jax.Array]:
     """Protection of each layer: the rate modifier, and the number of the mechanism that is strongest (0: none).
 
     Returns:
@@ -204,7 +213,10 @@ def turnover(
             pools, respired = decay_year(pools, rates[0], arriving / parts, site.modes)
         moved = pools[:, -1] * moving
         mixed = pools[:, :-1] + moved[:, None] * site.surface
-        return (blend(jnp.concatenate([mixed, soil[CALCITE:]]), mixing, site.share), pools[:, -1] - moved), respired.sum()
+        return (
+            blend(jnp.concatenate([mixed, soil[CALCITE:]]), mixing, site.share),
+            pools[:, -1] - moved,
+        ), respired.sum()
 
     (soil, litter), respired = jax.lax.scan(part, (soil, litter), rates)
     return soil, litter, arriving.sum(), respired.sum()

@@ -15,11 +15,18 @@ ANCHOR = "calibrated, docs/papers/soilgen.md"
 POSITIVE, FRACTION = (0.0, math.inf), (0.0, 1.0)
 
 
-def _scalar(name, units, long_name, default, support=POSITIVE, source="", **more):  # type: ignore[no-untyped-def]
-    return InputSpec(name, units, long_name, default=default, support=support, source=source, **more)
+Range = tuple[float, float]
 
 
-def _yearly(name, units, long_name, default, support=POSITIVE, source=""):  # type: ignore[no-untyped-def]
+def _scalar(
+    name: str, units: str, long_name: str, default: float, support: Range = POSITIVE, source: str = "", hint: str = ""
+) -> InputSpec:
+    return InputSpec(name, units, long_name, default=default, support=support, source=source, hint=hint)
+
+
+def _yearly(
+    name: str, units: str, long_name: str, default: float, support: Range = POSITIVE, source: str = ""
+) -> InputSpec:
     return InputSpec(name, units, long_name, dims=("time",), default=default, support=support, source=source)
 
 
@@ -67,7 +74,9 @@ PLANTS = (
 TURNOVER = (
     *(spec for spec in KINETICS if not spec.name.startswith("manure")),
     *(spec for spec in MODIFIERS if spec.name != "pan_coefficient"),
-    _scalar("damping_depth", "cm", "depth at which the yearly temperature wave is damped to 1/e", 200.0, (1.0, math.inf)),
+    _scalar(
+        "damping_depth", "cm", "depth at which the yearly temperature wave is damped to 1/e", 200.0, (1.0, math.inf)
+    ),
     _scalar("decay_depth", "cm", "depth over which decay rates fall to 1/e", 300.0, (1.0, math.inf)),
     _scalar("bioturbation", "t/ha yr-1", "soil mixed by fauna", 11.9, source=MEIJ),
     _scalar("bioturbation_depth", "cm", "depth of bioturbation", 40.0, (0.1, 1000.0), MEIJ),
