@@ -81,7 +81,7 @@ def distribution_section(results: Results) -> Section:
         table = _difference_table(results, site, reference)
     where = f" Site {site}." if len(results.all_sites) > 1 else ""
     bands = " and ".join(f"{100 * level:g} %" for level, _, _ in results.bands[:2])
-    caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {count(results.used(site))} members. Dot: median; bars and shades: central {bands} intervals; each hill has its own height.{where}"
+    caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {count(results.used(site))} members. Numbers and dot: median; bars and shades: central {bands} intervals; each hill has its own height.{where}"
     return Section(
         "Distribution",
         lead,

@@ -62,7 +62,7 @@ def tile_moments(
     used = failed == 0
     count = np.zeros((replicates, cells[1]), np.int64)
     mean, m2 = np.zeros((replicates, *cells)), np.zeros((replicates, *cells))
-    minimum, maximum = np.full(cells, np.inf), np.full(cells, -np.inf)
+    every = None if used.all() else align(used, values.ndim, axis=2)
     over = np.zeros((replicates, len(above), *cells), np.int64)
     for index in range(replicates):
         rows = np.flatnonzero(replicate == index)
@@ -72,10 +72,10 @@ def tile_moments(
         count[index] = keep.sum(axis=0)
         mask = None if keep.all() else align(keep, block.ndim, axis=2)
         mean[index], m2[index] = _two_pass(block, mask, align(count[index], block.ndim - 1))
-        np.minimum(minimum, _masked(block, mask, np.inf).min(axis=0), out=minimum)
-        np.maximum(maximum, _masked(block, mask, -np.inf).max(axis=0), out=maximum)
         for place, threshold in enumerate(above):
             over[index, place] = (_masked(block, mask, -np.inf) > threshold).sum(axis=0)
+    minimum = _masked(values, every, np.inf).min(axis=0, initial=np.inf).astype(np.float64)
+    maximum = _masked(values, every, -np.inf).max(axis=0, initial=-np.inf).astype(np.float64)
     left_out = (~used).sum(axis=0)
     return Summary(count, left_out, mean, m2, minimum, maximum, over, tile_histogram(values, failed, bins))
 

@@ -145,10 +145,9 @@ def misfit_sentence(group: dict[str, Any]) -> str:
     share = 100.0 * abs(bias) / abs(group["mean_observed"]) if group["mean_observed"] else float("nan")
     what = "differences" if group.get("reference") else "observations"
     text = f"{inside} of {n} {what} lie inside the 90 % predictive band; the mean forecast is {share:.0f} % {side}."
-    few, off = group["chance_coverage"] < SUSPICIOUS, group["chance_bias"] < SUSPICIOUS
-    if not (few or off):
+    chance = 2.0 * min(group["chance_coverage"], group["chance_bias"])  # two looks at the same data (Bonferroni)
+    if chance >= SUSPICIOUS:
         return text + " This is within what the stated uncertainty allows."
-    chance = min(group["chance_coverage"], group["chance_bias"])
     return text + (
         f" This is a misfit: if the stated uncertainty were right, it would happen in {_percent(chance)} of cases,"
         " so the model or its inputs lack something here."
