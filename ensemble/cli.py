@@ -202,6 +202,28 @@ def forecast_emissions(
 
 
 @app.command()
+def stocks(
+    table: Annotated[Path, typer.Argument(help="CSV of sampled layers: field, top, bottom, soc, bulk_density, stones")],
+    depth: Annotated[float, typer.Option("--depth", help="depth of the stock, cm")] = 30.0,
+    mass: Annotated[float | None, typer.Option("--mass", help="equivalent mass of fine soil instead, Mg/ha")] = None,
+    error: Annotated[
+        list[str] | None, typer.Option("--error", help="NAME=VALUE, an error of measurement; repeatable")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", help="Monte Carlo draws")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="seed of the draws")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV to write")] = None,
+) -> None:
+    """Stocks of sampled fields with intervals, errors one at a time, and the minimum detectable change."""
+    with _guarded():
+        from ensemble.pipeline.field_stocks import stocks_table
+
+        result = stocks_table(table, depth, mass, error or (), draws, seed)
+        typer.echo("\n".join(result.lines))
+        if out is not None:
+            result.table.to_csv(out, index=False)
+
+
+@app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="one model in full")] = None, as_json: AsJson = False
 ) -> None:

@@ -1,0 +1,100 @@
+"""A table of sampled layers, several rows a field, checked and split into fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.errors import InputError
+from ensemble.inputs.profiles import check_layers, organic_carbon
+from ensemble.inputs.tables import Table, read_table
+
+Floats = NDArray[np.floating[Any]]
+
+COLUMNS = ("field", "top", "bottom", "soc", "bulk_density")
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Sampled layers of one field, from the surface down.
+
+    Args:
+        name: of the field.
+        tops, bottoms: ``(layer,)`` cm.
+        soc: ``(layer,)`` organic carbon in the fine soil, % of mass.
+        bulk_density: ``(layer,)`` Mg m-3.
+        stones: ``(layer,)`` coarse fragments, volume fraction of the whole soil.
+    """
+
+    name: str
+    tops: Floats
+    bottoms: Floats
+    soc: Floats
+    bulk_density: Floats
+    stones: Floats
+
+
+def read_layer_table(file: Path) -> tuple[Field, ...]:
+    """Fields from a CSV with columns field, top, bottom (cm), soc or som (%), bulk_density (Mg m-3), stones (%).
+
+    ``som`` (organic matter) becomes carbon by 0.58; ``stones`` (% of volume) may be left out.
+
+    Raises:
+        InputError: a column is missing, a number is impossible, a layer is listed twice or overlaps another, or
+            the rows of a field are not together; file and lines are named.
+    """
+    table = read_table(file)
+    if "som" in table.columns and "soc" not in table.columns:
+        table = Table(
+            table.file, {**table.columns, "soc": [str(v) for v in organic_carbon(table.numbers("som"))]}, table.lines
+        )
+    table.require(COLUMNS)
+    numbers = {name: table.numbers(name) for name in COLUMNS[1:]}
+    numbers["stones"] = (table.numbers("stones") if "stones" in table.columns else np.zeros(len(table))) / 100
+    _refuse_impossible(table, numbers)
+    return tuple(_field(table, name, rows, numbers) for name, rows in _groups(table).items())
+
+
+def _refuse_impossible(table: Table, numbers: Mapping[str, Floats]) -> None:
+    limits = {"soc": (0.0, 60.0), "bulk_density": (0.05, 2.65), "stones": (0.0, 1.0)}
+    for name, (low, high) in limits.items():
+        wrong = ~((numbers[name] >= low) & (numbers[name] <= high)) | ((name == "stones") & (numbers[name] >= 1.0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            allowed = {"soc": "0 to 60 %", "bulk_density": "0.05 to 2.65 Mg m-3", "stones": "0 to below 100 %"}[name]
+            shown = numbers[name][row] * (100 if name == "stones" else 1)
+            raise table.error(row, name, f"{shown:g} is not allowed; allowed: {allowed}")
+
+
+def _groups(table: Table) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(table.text("field")):
+        if name in groups and groups[name][-1] != row - 1:
+            first, again = int(table.lines[groups[name][0]]), int(table.lines[row])
+            raise InputError(
+                f"field '{name}' is listed twice, from line {first} and from line {again}", table.file, again
+            )
+        groups.setdefault(name, []).append(row)
+    return groups
+
+
+def _field(table: Table, name: str, rows: list[int], numbers: Mapping[str, Floats]) -> Field:
+    columns = {key: values[rows] for key, values in numbers.items()}
+    seen: dict[tuple[float, float], int] = {}
+    for row, place in zip(rows, zip(columns["top"], columns["bottom"], strict=True), strict=True):
+        if place in seen:
+            lines = f"lines {int(table.lines[seen[place]])} and {int(table.lines[row])}"
+            raise InputError(
+                f"the layer {place[0]:g}-{place[1]:g} cm of field '{name}' is listed twice, {lines}", table.file
+            )
+        seen[place] = row
+    try:
+        tops, bottoms = check_layers(columns["top"], columns["bottom"], f"field '{name}'")
+    except ValueError as error:
+        raise InputError(str(error), table.file, int(table.lines[rows[0]])) from None
+    return Field(name, tops, bottoms, columns["soc"], columns["bulk_density"], columns["stones"])
