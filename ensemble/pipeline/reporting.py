@@ -20,8 +20,10 @@ from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, run_report, write_report
+from ensemble.report.column import column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.indicators import indicators_section
+from ensemble.report.observed import group_name
 from ensemble.report.products import credits_section, totals_section
 from ensemble.store import Store, open_store
 from ensemble.summary.skill import group_skill
@@ -50,7 +52,8 @@ def write_store_report(store: Store) -> tuple[Path, tuple[str, ...]]:
     content = run_report(results, _more(store, results))
     path = store.path.with_name(f"{store.path.stem}.report.html")
     write_report(path, content)
-    sentences = [] if results.groups is None else [_said(results, row) for _, row in results.groups.iterrows()]
+    groups = [] if results.groups is None else results.groups.to_dict("records")
+    sentences = [f"{group_name(results, row)}: {row['sentence']}" for row in groups]
     return path, (content.headline, *sentences)
 
 
@@ -68,13 +71,10 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
         sections += [] if budget is None else [budget]
     if store.has_group(INDICATORS):
         sections.append(indicators_section(store.dataset(INDICATORS).load(), results.titles))
+    if store.attrs["study"].get("model") == "column":
+        column = column_section(store.dataset("members"), results.titles)
+        sections += [] if column is None else [column]
     return tuple(sections)
-
-
-def _said(results: Results, row: pd.Series) -> str:
-    where = [results.title_of(row["scenario"])] if len(results.scenarios) > 1 else []
-    where += [row["site"]] if len(results.all_sites) > 1 else []
-    return f"{', '.join(where)}: {row['sentence']}" if where else str(row["sentence"])
 
 
 def results_of(store: Store) -> Results:
