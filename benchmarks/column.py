@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from loess_claims import ANCHORED
 from loess_runs import ALL_RUNS, inputs_of
 
@@ -59,7 +58,9 @@ def main(members: int, years: int) -> None:
             inputs = inputs_of(runs, years, ANCHORED)
             forward = jax.jit(program())
 
-            def final(parameters: dict[str, Any], runs: Any = runs, columns: Any = program()) -> jax.Array:
+            columns = program()
+
+            def final(parameters: dict[str, Any], columns: Any = columns) -> jax.Array:
                 return columns(inputs_of(runs, years, parameters))["soc"][:, -1].sum()
 
             parameters = {name: jnp.asarray(value, float) for name, value in ANCHORED.items()}
