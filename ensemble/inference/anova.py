@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,8 +76,7 @@ def anova(
         clusters: (n,) the run of every row.
 
     Raises:
-        ValueError: a factor that does not vary, is unknown or of another length; an unknown reference; terms
-            that cannot be told apart; no degrees of freedom left; a response that does not vary.
+        ValueError: an unknown or constant factor, reference or response, terms that cannot be told apart.
     """
     y = np.asarray(response, dtype=np.float64)
     coded, names, chosen = _code(y, factors, references or {})
@@ -84,24 +84,20 @@ def anova(
     _check_terms(terms, factors)
     columns, labels = _expand(terms, coded, names)
     design = np.column_stack([np.ones(len(y)), *columns.values()])
-    freedom = np.array([block.shape[1] for block in columns.values()])
-    left = len(y) - design.shape[1]
-    if left < 1:
+    if (left := len(y) - design.shape[1]) < 1:
         raise ValueError(f"{len(y)} rows cannot hold {design.shape[1]} coefficients; leave out interactions")
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise ValueError("the factors cannot be told apart in these rows; leave out a factor or an interaction")
-    squares = np.array([_type_two(y, term, columns) for term in terms])
-    beta = np.linalg.lstsq(design, y, rcond=None)[0]
-    residual = y - design @ beta
-    rss, total = float(residual @ residual), float(((y - y.mean()) ** 2).sum())
-    bread = np.linalg.inv(design.T @ design)
     groups = None if clusters is None else _cluster_numbers(clusters, len(y))
-    covariance = bread * rss / left if groups is None else _clustered(design, residual, bread, groups)
-    inference = left if groups is None else groups.max()
-    errors = np.sqrt(np.diag(covariance))
-    f = squares / freedom / (rss / left)
-    wald = _wald(beta, covariance, freedom) if groups is not None else np.full(len(terms), np.nan)
+    squares = np.array([_type_two(y, term, columns) for term in terms])
+    model = _fit(y, design, groups)
+    freedom = np.array([block.shape[1] for block in columns.values()])
+    f = squares / freedom / (model.rss / left)
+    wald = np.full(len(terms), np.nan) if groups is None else _wald(model.beta, model.covariance, freedom)
+    total = float(((y - y.mean()) ** 2).sum())
     flat = ["intercept", *labels]
+    errors = np.sqrt(np.diag(model.covariance))
+    tails = 2.0 * stats.t.sf(np.abs(model.beta) / errors, model.freedom)
     return AnovaTable(
         terms=tuple(":".join(term) for term in terms),
         sum_of_squares=squares,
@@ -110,19 +106,39 @@ def anova(
         f=f,
         p=stats.f.sf(f, freedom, left),
         f_clustered=wald,
-        p_clustered=stats.f.sf(wald, freedom, max(int(inference), 1)),
-        residual_sum_of_squares=rss,
+        p_clustered=stats.f.sf(wald, freedom, model.freedom),
+        residual_sum_of_squares=model.rss,
         residual_freedom=left,
         total_sum_of_squares=total,
-        r2=1.0 - rss / total,
-        adjusted_r2=1.0 - (rss / left) / (total / (len(y) - 1)),
-        coefficients=dict(zip(flat, beta.tolist(), strict=True)),
+        r2=1.0 - model.rss / total,
+        adjusted_r2=1.0 - (model.rss / left) / (total / (len(y) - 1)),
+        coefficients=dict(zip(flat, model.beta.tolist(), strict=True)),
         standard_errors=dict(zip(flat, errors.tolist(), strict=True)),
-        p_values=dict(zip(flat, (2.0 * stats.t.sf(np.abs(beta) / errors, inference)).tolist(), strict=True)),
+        p_values=dict(zip(flat, tails.tolist(), strict=True)),
         references=chosen,
         rows=len(y),
         clusters=0 if groups is None else int(groups.max()) + 1,
     )
+
+
+class _Fit(NamedTuple):
+    """Least squares: coefficients, their covariance, residual sum of squares, degrees of freedom of the errors."""
+
+    beta: np.ndarray
+    covariance: np.ndarray
+    rss: float
+    freedom: int
+
+
+def _fit(y: np.ndarray, design: np.ndarray, groups: np.ndarray | None) -> _Fit:
+    """Fit a full model, with classical errors or, given clusters, robust ones."""
+    left = len(y) - design.shape[1]
+    beta = np.linalg.lstsq(design, y, rcond=None)[0]
+    residual = y - design @ beta
+    rss, bread = float(residual @ residual), np.linalg.inv(design.T @ design)
+    if groups is None:
+        return _Fit(beta, bread * rss / left, rss, left)
+    return _Fit(beta, _clustered(design, residual, bread, groups), rss, int(groups.max()))
 
 
 def _code(

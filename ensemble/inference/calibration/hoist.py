@@ -38,7 +38,7 @@ def hoist(function: Callable[[Any, Any], Any], fixed: Any, free: Any) -> Callabl
     passed = list(dict.fromkeys(v for v in used if not isinstance(v, Literal) and v in known))
     first = jaxpr.replace(invars=early_in, eqns=early, outvars=passed, debug_info=_anonymous(jaxpr))
     second = jaxpr.replace(constvars=passed, invars=late_in, eqns=late, debug_info=_anonymous(jaxpr))
-    values = jaxpr_as_fun(ClosedJaxpr(first, closed.consts))(*leaves)
+    values = jax.jit(jaxpr_as_fun(ClosedJaxpr(first, closed.consts)))(*leaves)
     rest, tree = jaxpr_as_fun(ClosedJaxpr(second, values)), jax.tree.structure(shape)
     return lambda free: jax.tree.unflatten(tree, rest(*jax.tree.leaves(free)))
 

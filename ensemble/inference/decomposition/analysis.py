@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ensemble.inference.decomposition.effects import Effects
 from ensemble.inference.decomposition.information import expected_falls
 from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement, jackknife_error, student
 from ensemble.inference.decomposition.methods import (
+    Sample,
     fit_surrogate,
     input_groups,
     latent_correlation,
@@ -109,67 +110,74 @@ def decompose(
     columns = outputs.shape[1]
     if len(outputs) != design.members:
         raise ValueError(f"the design has {design.members} members but there are {len(outputs)} results")
-    usable = usable_rows(outputs, len(design.blocks), np.zeros(columns, int) if places is None else places, max_failed)
-    sample = make_sample(design, outputs, usable)
+    places = np.zeros(columns, int) if places is None else places
+    sample = make_sample(design, outputs, usable_rows(outputs, len(design.blocks), places, max_failed))
     pools = np.ones((columns, 1)) if pools is None else pools
-    notes = []
-    fit = None
-    if families is None:
-        notes.append("the surrogate is skipped because an input is discrete; the shares are pick-freeze estimates")
-    elif sample.complete.mean() < COMMON_ROWS:
-        notes.append("the surrogate is skipped because too few members succeeded at all sites")
-    elif design.inputs:
-        fit = fit_surrogate(sample, families)
-        if design.series:
-            notes.append(f"the surrogate leaves out {', '.join(design.series)}, which only the pick-freeze rows see")
+    fit, why = _surrogate(sample, families)
     rows = pick_freeze_estimates(sample, fit)
-    audit = _from_rows(rows.effects, pools)
-    variance = _scrambles(rows.effects.variance)
+    found = _by_rows(sample, rows.effects, pools, why)
+    return found if fit is None else _with_surrogate(found, sample, fit, rows.unexplained, pools)
+
+
+def _surrogate(sample: Sample, families: tuple[Family, ...] | None) -> tuple[CrossFit | None, tuple[str, ...]]:
+    """The surrogate, or ``None``, and what must be said about it."""
+    if families is None:
+        return None, ("the surrogate is skipped: an input is discrete, or it was not asked for",)
+    if sample.complete.mean() < COMMON_ROWS:
+        return None, ("the surrogate is skipped because too few members succeeded at all sites",)
+    if not sample.design.inputs:
+        return None, ("the surrogate is skipped because every input is a series",)
+    left_out = sample.design.series
+    said = (f"the surrogate leaves out {', '.join(left_out)}, which only the pick-freeze rows see",) if left_out else ()
+    return fit_surrogate(sample, families), said
+
+
+def _by_rows(sample: Sample, parts: Effects, pools: np.ndarray, notes: tuple[str, ...]) -> Decomposition:
+    """What the rows alone say."""
+    design, audit = sample.design, _from_rows(parts, pools)
     rough = design.rows // design.replicates < SHOWN_ROWS
     if rough:
-        notes.append(f"intervals are rough: fewer than {SHOWN_ROWS} rows a scramble")
-    dropped = (~usable).sum(0)
+        notes += (f"intervals of the rows are rough: fewer than {SHOWN_ROWS} rows a scramble",)
+    dropped = (~sample.usable).sum(0)
     if dropped.any():
-        notes.append(f"{int(dropped.max())} of {design.rows} rows held a failed member and were dropped")
-    groups = len(design.groups)
-    if fit is None:
-        removed = Estimate(*(part[..., :groups, :] for part in audit.each))
-        unknown = Estimate(*(np.full_like(part, np.nan) for part in removed))
-        return Decomposition(
-            design,
-            variance,
-            audit,
-            "pick-freeze",
-            audit,
-            None,
-            None,
-            removed,
-            unknown,
-            None,
-            dropped,
-            rough,
-            tuple(notes),
-        )
-    parts = surrogate_effects(sample, fit, variance.value)
-    missed = _missed(rows.unexplained, audit, design)
-    surrogate = _from_surrogate(parts, pools, variance.value, missed)
-    best, method, verdict = _judge(surrogate, audit)
-    shapley, halved = _beyond(design, fit, variance.value, missed, audit.each)
-    removed = Estimate(*(part[..., :groups, :] for part in best.each))
+        notes += (f"{int(dropped.max())} of {design.rows} rows held a failed member and were dropped",)
+    removed = Estimate(*(part[..., : len(design.groups), :] for part in audit.each))
     return Decomposition(
-        design,
-        variance,
-        best,
-        method,
-        audit,
-        surrogate,
-        shapley,
-        removed,
-        halved,
-        1.0 - rows.unexplained,
-        dropped,
-        rough,
-        (*notes, verdict),
+        design=design,
+        variance=_scrambles(parts.variance),
+        best=audit,
+        method="pick-freeze",
+        audit=audit,
+        surrogate=None,
+        shapley=None,
+        removed=removed,
+        halved=Estimate(*(np.full_like(part, np.nan) for part in removed)),
+        held_out_r2=None,
+        dropped=dropped,
+        rough=rough,
+        notes=notes,
+    )
+
+
+def _with_surrogate(
+    found: Decomposition, sample: Sample, fit: CrossFit, unexplained: np.ndarray, pools: np.ndarray
+) -> Decomposition:
+    """The same, judged against the surrogate, and with what only a surrogate can say."""
+    design, variance = sample.design, found.variance.value
+    missed = _missed(unexplained, found.audit, design)
+    surrogate = _from_surrogate(surrogate_effects(sample, fit, variance), pools, variance, missed)
+    best, method, verdict = _judge(surrogate, found.audit)
+    shapley, halved = _beyond(design, fit, variance, missed, found.audit.each)
+    return replace(
+        found,
+        best=best,
+        method=method,
+        surrogate=surrogate,
+        shapley=shapley,
+        removed=Estimate(*(part[..., : len(design.groups), :] for part in best.each)),
+        halved=halved,
+        held_out_r2=1.0 - unexplained,
+        notes=(*found.notes, verdict),
     )
 
 
