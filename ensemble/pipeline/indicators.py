@@ -41,13 +41,11 @@ def check_indicators(plan: Plan) -> None:
 
     Raises:
         InputError: no such output, a statistic along an axis that the output does not have, a series that is too
-            short, weights that isolate a site or that lack coordinates, or members that are not kept.
+            short, or weights that isolate a site or lack coordinates.
     """
     for label, entry in plan.study.record.indicators.items():
         key = ("indicators", label)
         spec = _output(plan, label, entry)
-        if not plan.keep_members:
-            raise plan.study.error(key, "indicators need the members; give store.members: keep")
         if entry.kind in OVER_TIME and "time" not in spec.dims:
             raise plan.study.error(key, f"{entry.kind} runs along time, and {spec.name} has no time axis")
         if set(spec.dims) - {"time"}:

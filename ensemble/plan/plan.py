@@ -200,7 +200,8 @@ class Plan:
     def keep_members(self) -> bool:
         """Whether every member is written."""
         record = self.study.record
-        choice = "keep" if record.totals or record.credits else record.store.members  # these need joint members
+        joint = record.totals or record.credits or record.indicators  # these need joint members
+        choice = "keep" if joint else record.store.members
         small = self.pair_bytes * self.members * len(self.sites) <= KEEP_BYTES
         return choice == "keep" or (choice == "auto" and small)
 
