@@ -218,5 +218,5 @@ def turnover(
             pools[:, -1] - moved,
         ), respired.sum()
 
-    (soil, litter), respired = jax.lax.scan(part, (soil, litter), rates)
+    (soil, litter), respired = jax.lax.scan(part, (soil, litter), rates, unroll=parts == 1)
     return soil, litter, arriving.sum(), respired.sum()
