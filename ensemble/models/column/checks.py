@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from ensemble.models.column.layers import Layers
 
 
 def check_concrete(inputs: Mapping[str, Any], layers: Layers) -> None:
     """:func:`check_inputs`, where no input is being traced (inside ``jit`` there are no values to look at)."""
-    if not any(isinstance(value, jax.core.Tracer) for value in inputs.values()):
+    if not any(isinstance(value, Tracer) for value in inputs.values()):
         check_inputs({name: np.asarray(value) for name, value in inputs.items()}, layers)
 
 

@@ -89,7 +89,8 @@ def decay_year(pools: jax.Array, modifier: jax.Array, inputs: jax.Array, modes: 
 
 def _apply(matrix: jax.Array, columns: jax.Array) -> jax.Array:
     """``matrix @ columns`` for 4 x 4 by 4 x layers, written as sums so that it fuses with its neighbours."""
-    return sum(matrix[:, k, None] * columns[k] for k in range(4))
+    first, second, third, fourth = (matrix[:, k, None] * columns[k] for k in range(4))
+    return first + second + third + fourth
 
 
 def decay_months(

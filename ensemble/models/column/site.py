@@ -180,13 +180,16 @@ def _roots(layers: Layers, beta: jax.Array) -> jax.Array:
 
 def _modifiers(inputs: Mapping[str, Any], layers: Layers) -> jax.Array:
     """Rate modifiers by vegetation and month, in the layers and, last, in the ectorganic layer."""
-    response = tuple(inputs[f"temperature_factor_{name}"] for name in ("scale", "slope", "shift"))
-    response = (*response, inputs["frost_threshold"])
-    surface, middle = inputs["temperature"], jnp.asarray(layers.middle, inputs["temperature"].dtype)
-    at_depth = rate_temperature(soil_temperature(surface, middle, inputs["damping_depth"]), *response)
-    by_place = jnp.concatenate(
-        [at_depth * jnp.exp(-middle / inputs["decay_depth"]), rate_temperature(surface, *response)[:, None]], axis=1
-    )
+    surface = inputs["temperature"]
+    middle = jnp.asarray(layers.middle, surface.dtype)
+
+    def warmth(temperature: jax.Array) -> jax.Array:
+        scale, slope, shift = (inputs[f"temperature_factor_{name}"] for name in ("scale", "slope", "shift"))
+        return rate_temperature(temperature, scale, slope, shift, inputs["frost_threshold"])
+
+    at_depth = warmth(soil_temperature(surface, middle, inputs["damping_depth"]))
+    at_depth = at_depth * jnp.exp(-middle / inputs["decay_depth"])
+    by_place = jnp.concatenate([at_depth, warmth(surface)[:, None]], axis=1)
     gain = inputs["precipitation"] - inputs["potential_evapotranspiration"]
     limits = clay_limits(inputs["clay"], jnp.asarray(MOISTURE_DEPTH, gain.dtype))
 

@@ -182,13 +182,13 @@ def modifiers(soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: C
     return applies, number
 
 
-def _pores(soil: jax.Array, site: Site, inputs: Mapping[str, Any], layers: Layers) -> list[jax.Array]:
+def _pores(soil: jax.Array, site: Site, inputs: Mapping[str, Any], layers: Layers) -> tuple[jax.Array, jax.Array]:
     """Water contents at -20 and -600 hPa, which follow the organic matter of each layer."""
     percent = 10.0 * soil[POOLS].sum(axis=0) / site.mass  # t C ha-1 = 0.1 kg m-2
     organic = jnp.maximum(LEAST_ORGANIC_MATTER, ORGANIC_MATTER_PER_CARBON * percent)
     topsoil = jnp.asarray(layers.middle < TOPSOIL_DEPTH, organic.dtype)
     curve = wosten_retention(inputs["clay"], inputs["silt"], organic, inputs["bulk_density"], topsoil)
-    return [water_content(curve, suction) for suction in (WET, DRY)]
+    return water_content(curve, WET), water_content(curve, DRY)
 
 
 def turnover(
