@@ -39,7 +39,7 @@ class ScalarDraw:
         how: it replaces the input, is added to it, or multiplies it.
         per: ``member`` or ``site``.
         base: its central value in internal units, shape () or (sites,).
-        support: range that keeps the input physically possible, internal units.
+        support: range that keeps the input physically possible, internal units, numbers or (sites,).
         distribution: of the number as written in the study; ``None`` where the design sets it.
         factor, offset: take the written number to the internal unit.
     """
@@ -49,7 +49,7 @@ class ScalarDraw:
     how: How
     per: Literal["member", "site"]
     base: np.ndarray
-    support: tuple[float, float]
+    support: tuple[Any, Any]
     distribution: Distribution | None = None
     factor: float = 1.0
     offset: float = 0.0
@@ -186,7 +186,7 @@ def _target(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -
 def _scalar(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, entry: Uncertain) -> ScalarDraw:
     spec = _target(study, bound, label, entry)
     factor, offset = _units(study, spec, label, entry)
-    low, high = _support(spec, entry.as_, base.values.get(spec.name))
+    low, high = _support(spec, entry, base.values.get(spec.name))
     limits = ((low - offset) / factor, (high - offset) / factor)
     distribution = _distribution(study, base, label, entry, limits)
     central = np.asarray(distribution.mean, dtype=np.float64) * factor + offset
@@ -227,22 +227,26 @@ def _units(study: StudyFile, spec: InputSpec, label: str, entry: Uncertain) -> t
     return factor, offset if entry.as_ == "value" else 0.0
 
 
-def _support(spec: InputSpec, how: How, values: np.ndarray | None) -> tuple[float, float]:
-    """Range of the draw that keeps the input inside its physical support."""
+def _support(spec: InputSpec, entry: Uncertain, values: np.ndarray | None) -> tuple[Any, Any]:
+    """Range of the draw that keeps the input inside its physical support; by site for an offset drawn by site."""
     low, high = spec.support
+    how = entry.as_
     if how == "value":
         return low, high
     if values is None:
         return (0.0, np.inf) if how == "factor" and low >= 0 else (-np.inf, np.inf)
     if how == "offset":
-        return low - float(values.min()), high - float(values.max())
+        others = tuple(
+            axis for axis in range(values.ndim) if axis != 1 or entry.per == "member" or values.shape[1] == 1
+        )
+        return low - values.min(axis=others), high - values.max(axis=others)
     bounds = [(low / v, high / v) if v > 0 else (high / v, low / v) for v in np.unique(values[values != 0])]
     lowest = max((b[0] for b in bounds), default=-np.inf)
     return (max(lowest, 0.0) if low >= 0 else lowest), min((b[1] for b in bounds), default=np.inf)
 
 
 def _distribution(
-    study: StudyFile, base: BaseInputs, label: str, entry: Uncertain, support: tuple[float, float]
+    study: StudyFile, base: BaseInputs, label: str, entry: Uncertain, support: tuple[Any, Any]
 ) -> Distribution:
     statement = {name: value for name in STATEMENT if (value := getattr(entry, name)) is not None}
     for name, value in statement.items():
