@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from ensemble.cli import app
 from ensemble.config import InputError
-from ensemble.indicators import gini, global_moran, linear_trend, nearest_weights
+from ensemble.indicators import gini, global_moran, grid_weights, linear_trend, nearest_weights
 from ensemble.inputs.geodesy import geocentric
 from ensemble.pipeline import load_plan, run_plan
+from ensemble.pipeline.indicators import weights_of
 from ensemble.store import open_store
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -30,7 +31,7 @@ def china(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("grid"), "land_sink_grid.yaml", "design.members=32")
+    return finished(tmp_path_factory.mktemp("grid"), "land_sink_grid.yaml", "design.members=32", "decompose.rows=16")
 
 
 def table_1():
@@ -99,7 +100,19 @@ def test_indicators_of_the_store_are_those_of_its_members(grid):
     slopes = found["trend_slope"]
     np.testing.assert_allclose(found["trend_slope_mean"], slopes.mean("member"), rtol=1e-4, atol=1e-5)
     assert found["change_forward"].dims == ("member", "scenario", "site", "time")
-    assert "Trends, clusters and inequality" in grid[0].report.read_text()
+    page = grid[0].report.read_text()
+    assert "Trends, clusters and inequality" in page and "Error budget" in page
+
+
+def test_borders_from_a_file_are_the_neighbours_of_the_grid(tmp_path):
+    places = [f"r{row + 1}c{column + 1}" for row in range(5) for column in range(5)]
+    pairs = [(i, i + 1) for i in range(25) if i % 5 < 4] + [(i, i + 5) for i in range(20)]
+    borders = tmp_path / "borders.csv"
+    borders.write_text("first,second\n" + "\n".join(f"{places[i]},{places[j]}" for i, j in pairs))
+    override = f"indicators.clustering.weights={{rule: contiguity, borders: {borders}}}"
+    plan = load_plan(CONFIGS / "land_sink_grid.yaml", (override,), None, None)
+    found = weights_of(plan, "clustering", plan.study.record.indicators["clustering"])
+    np.testing.assert_allclose(found.matrix.toarray(), grid_weights(5, 5, "rook").by_row().matrix.toarray())
 
 
 def test_climate_errors_are_alike_in_space(grid):
@@ -140,9 +153,7 @@ def run(*arguments):
 def test_forecast_command_writes_intervals_and_flags(tmp_path):
     out = tmp_path / "forecast.csv"
     paths = DATA / "made_up_emission_paths.csv"
-    found = run(
-        DATA / "made_up_emissions.csv", paths, "--hidden", "8", "--networks", "4", "--together", "region", "--out", out
-    )
+    found = run(DATA / "made_up_emissions.csv", paths, "--networks", "2", "--together", "region", "--out", out)
     assert found.exit_code == 0, found.output
     assert "rows of one region together" in found.output and "extrapolate" in found.output
     with out.open() as lines:

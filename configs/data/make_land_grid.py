@@ -39,7 +39,7 @@ def _series(place: str, wet: float, weather: np.ndarray) -> list[str]:
         for month in range(12):
             season = -np.cos(2 * np.pi * (month - 0.5) / 12)
             warm = 6 + 12 * wet + (14 - 6 * wet) * season + 0.03 * y + 0.8 * weather[y, month, 0]
-            rain = (20 + 90 * wet) * np.exp(0.9 * season + 0.25 * weather[y, month, 1])
+            rain = (20 + 75 * wet) * np.exp(0.9 * season + 0.25 * weather[y, month, 1])
             demand = 3.2 * max(warm, 0.0)
             evaporated = min(demand, 0.75 * rain + 6)
             greening = 1 + 0.12 * wet / (1 + np.exp(-(year - 2005) / 1.2))

@@ -52,7 +52,7 @@ def check_indicators(plan: Plan) -> None:
             raise plan.study.error((*key, "output"), f"{spec.name} has the axes {', '.join(spec.dims)}; allowed: time")
         length = plan.output_shape(spec)[-1] if entry.kind in OVER_TIME else len(plan.sites)
         try:
-            statistic(entry, np.zeros((1, length)), _weights(plan, label, entry))
+            statistic(entry, np.zeros((1, length)), weights_of(plan, label, entry))
         except ValueError as error:
             raise plan.study.error(key, str(error)) from None
 
@@ -66,7 +66,7 @@ def _output(plan: Plan, label: str, entry: Indicator) -> OutputSpec:
     raise plan.study.error(("indicators", label, "output"), text)
 
 
-def _weights(plan: Plan, label: str, entry: Indicator) -> Weights | None:
+def weights_of(plan: Plan, label: str, entry: Indicator) -> Weights | None:
     """Weights between the sites, from borders or from the coordinates of the site table."""
     settings = entry.weights
     if settings is None:
@@ -118,7 +118,7 @@ def _noise_range(steps: int, entry: Indicator) -> str:
 
 
 def _of_members(plan: Plan, label: str, entry: Indicator, members: xr.Dataset, sound: np.ndarray) -> Named:
-    weights, rows = _weights(plan, label, entry), np.flatnonzero(sound)
+    weights, rows = weights_of(plan, label, entry), np.flatnonzero(sound)
     parts: list[Named] = []
     for start in range(0, len(rows), MEMBERS_AT_ONCE):
         block = members[entry.output].isel(member=rows[start : start + MEMBERS_AT_ONCE])

@@ -42,7 +42,7 @@ _TEMPERATURE = InputSpec(
     "temperature", "degC", "monthly mean air temperature", ("time",), support=(-90.0, 60.0), hint=CELSIUS
 )
 _RAIN = InputSpec(
-    "precipitation", "mm", "precipitation a month", ("time",), support=(0.0, 3000.0), plausible=(0.0, 600.0),
+    "precipitation", "mm", "precipitation a month", ("time",), support=(0.0, 3000.0), plausible=(0.0, 400.0),
     hint=MONTHLY_RAIN,
 )  # fmt: skip
 _DAYS = InputSpec(
