@@ -38,6 +38,20 @@ TYPICAL: Mapping[str, Any] = {
     "potential_evapotranspiration": [6, 8, 20, 37, 62, 74, 77, 68, 52, 26, 12, 6],
     "plant_carbon": [0, 0, 0, 0.16, 0.32, 0.48, 0.64, 0, 0, 0, 0, 0],
     "plant_cover": [0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0],
+    "evapotranspiration": [6, 9, 24, 42, 60, 66, 45, 50, 40, 24, 11, 6],
+    "npp": [5, 6, 20, 50, 85, 95, 75, 55, 40, 25, 10, 5],
+    "days_in_month": [31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31],
+    "runoff": 250.0,
+    "annual_precipitation": 680.0,
+    "annual_evapotranspiration": 430.0,
+    "carbonate_share": 0.2,
+    "shale_share": 0.5,
+    "sandstone_share": 0.3,
+    "consumption": 10.0,
+    "nep": 610.0,
+    "rock_weathering": 36.7,
+    "emissions": 6300.0,
+    "emissions_second": 6500.0,
 }
 YEARS = (2000, 2009)
 
