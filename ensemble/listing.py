@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ensemble.errors import InputError
 from ensemble.inputs.checks import allowed
 from ensemble.models.base import Model
@@ -128,7 +130,7 @@ def _new_input(model: Model, spec: InputSpec) -> str:
 def _new_uncertainty(model: Model, used: list[InputSpec]) -> list[str]:
     """A ten per cent error of every required scalar, as a place to begin."""
     scalars = [s for s in used if s.default is None and not s.dims]
-    positive = [s for s in scalars if float(example_value(model, s)) > 0]
+    positive = [s for s in scalars if np.min(example_value(model, s)) > 0]
     if not positive:
         return []
     lines = ["", "uncertain:", "  # Ten per cent on every number above, as a place to begin; state your own."]

@@ -91,18 +91,16 @@ def _mark_line(error: MarkedYAMLError) -> int | None:
 
 def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
     """Strip ruamel's types; note the line of every key and list item."""
+    marks: Any = getattr(getattr(node, "lc", None), "data", None) or {}
     if isinstance(node, Mapping):
-        plain: dict[str, Any] = {}
-        for key, value in node.items():
-            here = (*path, str(key))
-            if hasattr(node, "lc") and node.lc.data and key in node.lc.data:
-                lines[here] = node.lc.data[key][0] + 1
-            plain[str(key)] = _plain(value, here, lines)
-        return plain
+        for key in node:
+            if key in marks:
+                lines[(*path, str(key))] = marks[key][0] + 1
+        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
     if isinstance(node, list):
         for index in range(len(node)):
-            if hasattr(node, "lc") and node.lc.data and index in node.lc.data:
-                lines[(*path, index)] = node.lc.data[index][0] + 1
+            if index in marks:
+                lines[(*path, index)] = marks[index][0] + 1
         return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
     if isinstance(node, bool) or node is None:
         return node

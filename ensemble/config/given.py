@@ -12,16 +12,26 @@ from ensemble.config.record import Monthly, Number, Record
 class ScheduleRule(Record):
     """Twelve monthly values for some years; a later rule replaces an earlier one."""
 
-    from_: int | None = Field(None, alias="from", description="first calendar year of the rule (default: the first)")
-    to: int | None = Field(None, description="last calendar year, inclusive (default: the last)")
-    years: list[int] | None = Field(None, description="single years, instead of from and to")
-    every: Annotated[int, Field(ge=1)] = Field(1, description="only every n-th year of from-to, the first included")
-    except_: list[int] = Field([], alias="except", description="years inside from-to that the rule leaves alone")
-    value: Number | None = Field(None, description="the same value in every month")
-    monthly: Monthly | None = Field(None, description="twelve values, January first")
-    months: dict[int, Number] | None = Field(None, description="values of the named months (1-12); the others are 0")
-    annual: Number | None = Field(None, description="yearly sum, spread over the months by `shares`")
-    shares: dict[int, Number] | None = Field(None, description="share of the yearly sum in each named month; sums to 1")
+    from_: int | None = Field(
+        default=None, alias="from", description="first calendar year of the rule (default: the first)"
+    )
+    to: int | None = Field(default=None, description="last calendar year, inclusive (default: the last)")
+    years: list[int] | None = Field(default=None, description="single years, instead of from and to")
+    every: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="only every n-th year of from-to, the first included"
+    )
+    except_: list[int] = Field(
+        default=[], alias="except", description="years inside from-to that the rule leaves alone"
+    )
+    value: Number | None = Field(default=None, description="the same value in every month")
+    monthly: Monthly | None = Field(default=None, description="twelve values, January first")
+    months: dict[int, Number] | None = Field(
+        default=None, description="values of the named months (1-12); the others are 0"
+    )
+    annual: Number | None = Field(default=None, description="yearly sum, spread over the months by `shares`")
+    shares: dict[int, Number] | None = Field(
+        default=None, description="share of the yearly sum in each named month; sums to 1"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> ScheduleRule:
@@ -41,17 +51,21 @@ class ScheduleRule(Record):
 class InputSource(Record):
     """Where one input comes from; a bare number or list stands for `value`."""
 
-    value: Number | list[Number] | None = Field(None, description="a number, or one number per step of its axis")
-    column: str | None = Field(None, description="column of the site table, or of `file`")
-    file: str | None = Field(None, description="CSV with year and month columns (and site), holding this series")
-    monthly: Monthly | None = Field(None, description="twelve values repeated every year, January first")
-    schedule: list[ScheduleRule] | None = Field(None, description="rules by year, for management")
-    model: str | None = Field(None, description="model that derives this input from others, for every member")
+    value: Number | list[Number] | None = Field(
+        default=None, description="a number, or one number per step of its axis"
+    )
+    column: str | None = Field(default=None, description="column of the site table, or of `file`")
+    file: str | None = Field(
+        default=None, description="CSV with year and month columns (and site), holding this series"
+    )
+    monthly: Monthly | None = Field(default=None, description="twelve values repeated every year, January first")
+    schedule: list[ScheduleRule] | None = Field(default=None, description="rules by year, for management")
+    model: str | None = Field(default=None, description="model that derives this input from others, for every member")
     equilibrium: Number | Monthly | None = Field(
-        None,
+        default=None,
         description="values of the equilibrium year (one number or twelve), for series that do not come from a file",
     )
-    units: str | None = Field(None, description="unit the numbers are written in (default: the model's)")
+    units: str | None = Field(default=None, description="unit the numbers are written in (default: the model's)")
 
     @model_validator(mode="before")
     @classmethod
@@ -74,8 +88,12 @@ class Forcing(Record):
     """A table of monthly driver series."""
 
     file: str = Field(description="CSV with columns year, month and one per driver (and site, for several sites)")
-    columns: dict[str, str] = Field({}, description="column name of an input, where it differs from the input's name")
-    units: dict[str, str] = Field({}, description="unit of an input's column, where it differs from the model's")
+    columns: dict[str, str] = Field(
+        default={}, description="column name of an input, where it differs from the input's name"
+    )
+    units: dict[str, str] = Field(
+        default={}, description="unit of an input's column, where it differs from the model's"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -101,8 +119,10 @@ class Inputs(Record):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, InputSource]
-    forcing: Forcing | None = Field(None, description="table of driver series; its rows set the time axis")
-    period: Period | None = Field(None, description="calendar years of the run, where there is no forcing table")
+    forcing: Forcing | None = Field(default=None, description="table of driver series; its rows set the time axis")
+    period: Period | None = Field(
+        default=None, description="calendar years of the run, where there is no forcing table"
+    )
 
     def sources(self) -> dict[str, InputSource]:
         """The inputs that are given one by one."""
@@ -113,11 +133,15 @@ class RasterLayer(Record):
     """One layer of a raster; a bare text stands for `file`."""
 
     file: str = Field(description="GeoTIFF, NetCDF or Zarr")
-    variable: str | None = Field(None, description="variable of a NetCDF or Zarr file")
-    band: Annotated[int, Field(ge=1)] = Field(1, description="band of a GeoTIFF")
-    scale: Number = Field(1.0, description="factor on the stored numbers (SoilGrids: 0.1 from g/kg of clay to %)")
-    nodata: Number | None = Field(None, description="stored number that means no data, where the file does not say so")
-    zero_is_data: bool = Field(False, description="a frequent 0 is a value, not missing data")
+    variable: str | None = Field(default=None, description="variable of a NetCDF or Zarr file")
+    band: Annotated[int, Field(ge=1)] = Field(default=1, description="band of a GeoTIFF")
+    scale: Number = Field(
+        default=1.0, description="factor on the stored numbers (SoilGrids: 0.1 from g/kg of clay to %)"
+    )
+    nodata: Number | None = Field(
+        default=None, description="stored number that means no data, where the file does not say so"
+    )
+    zero_is_data: bool = Field(default=False, description="a frequent 0 is a value, not missing data")
 
     @model_validator(mode="before")
     @classmethod
@@ -136,16 +160,18 @@ class RasterSites(Record):
 class Scenario(Record):
     """One arm of the study; arms share every draw, so their differences are paired."""
 
-    title: str | None = Field(None, description="name in figures")
-    inputs: dict[str, InputSource] = Field({}, description="inputs that differ from the study's")
-    forcing: Forcing | None = Field(None, description="driver table of this scenario, over the same months")
+    title: str | None = Field(default=None, description="name in figures")
+    inputs: dict[str, InputSource] = Field(default={}, description="inputs that differ from the study's")
+    forcing: Forcing | None = Field(default=None, description="driver table of this scenario, over the same months")
 
 
 class ErrorModel(Record):
     """Standard deviation of a measurement."""
 
-    relative: Annotated[float, Field(gt=0, le=2)] | None = Field(None, description="as a fraction of the true value")
-    absolute: Annotated[float, Field(gt=0)] | None = Field(None, description="in the unit of the output")
+    relative: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        default=None, description="as a fraction of the true value"
+    )
+    absolute: Annotated[float, Field(gt=0)] | None = Field(default=None, description="in the unit of the output")
 
     @model_validator(mode="after")
     def _some(self) -> ErrorModel:
@@ -158,6 +184,8 @@ class Observations(Record):
     """Measurements to compare with: one row each, columns scenario, site, time, variable, value, error."""
 
     file: str = Field(description="CSV; time is a year or a date; scenario and site where there are several")
-    variable: str | None = Field(None, description="output that was measured, where the table has no such column")
-    error: ErrorModel | None = Field(None, description="measurement error, where the table has no error column")
-    units: str | None = Field(None, description="unit of value and error (default: the model's)")
+    variable: str | None = Field(
+        default=None, description="output that was measured, where the table has no such column"
+    )
+    error: ErrorModel | None = Field(default=None, description="measurement error, where the table has no error column")
+    units: str | None = Field(default=None, description="unit of value and error (default: the model's)")

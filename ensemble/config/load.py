@@ -145,9 +145,7 @@ def _key_path(data: Any, loc: Sequence[str | int]) -> list[str | int]:
     """The part of a pydantic location that exists in the document (or would, for a missing key)."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
-        if (isinstance(data, Mapping) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
+        if _holds(data, part):
             data = data[part]
         elif isinstance(data, Mapping) and position == len(loc) - 1:
             pass
@@ -155,6 +153,13 @@ def _key_path(data: Any, loc: Sequence[str | int]) -> list[str | int]:
             continue
         path.append(part)
     return path
+
+
+def _holds(data: Any, part: str | int) -> bool:
+    """Whether a mapping has this key, or a list this index."""
+    if isinstance(data, Mapping):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
 
 
 def _allowed_keys(path: Sequence[str | int]) -> list[str]:

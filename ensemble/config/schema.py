@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ensemble.config.calibration import Calibrate
 from ensemble.config.given import Inputs, Observations, RasterSites, Scenario
 from ensemble.config.record import Number, Record
-from ensemble.config.stages import Credits, Decompose, Indicator, Totals
+from ensemble.config.stages import Credits, Decompose, Indicator, Mapping, Totals
 from ensemble.config.uncertain import Correlation, SpatialField, Uncertain
 
 FORMAT = 1
@@ -31,16 +32,17 @@ class Design(Record):
     """How members are drawn."""
 
     type: Literal["sobol", "latin_hypercube", "monte_carlo", "factorial", "sweep", "half_range"] = Field(
-        "sobol", description="scrambled Sobol points in 16 scrambles, or another design"
+        default="sobol", description="scrambled Sobol points in 16 scrambles, or another design"
     )
     members: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
-        1024, description="members wanted; rounded up to what the design needs (sobol: 16 x 2^k)"
+        default=1024, description="members wanted; rounded up to what the design needs (sobol: 16 x 2^k)"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="the study's seed")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=1, description="the study's seed")
     levels: dict[str, list[Number | str | bool] | Steps] | None = Field(
-        None, description="levels of each input, or options.NAME: a list, or start, stop and step (factorial, sweep)"
+        default=None,
+        description="levels of each input, or options.NAME: a list, or start, stop and step (factorial, sweep)",
     )
-    errors: dict[str, Number] | None = Field(None, description="one error of each input (half_range)")
+    errors: dict[str, Number] | None = Field(default=None, description="one error of each input (half_range)")
 
     def written_levels(self) -> dict[str, Any] | None:
         """Levels as plain data: lists, or mappings of start, stop and step."""
@@ -60,75 +62,86 @@ class Design(Record):
 class Outputs(Record):
     """What is kept of the model's answer."""
 
-    variables: list[str] | None = Field(None, description="outputs to store (default: all of the model's)")
+    variables: list[str] | None = Field(default=None, description="outputs to store (default: all of the model's)")
     frequency: Literal["monthly", "yearly"] | None = Field(
-        None, description="one record a month or a year (default: yearly)"
+        default=None, description="one record a month or a year (default: yearly)"
     )
     quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [0.05, 0.25, 0.5, 0.75, 0.95], min_length=1, description="quantiles over members"
+        default=[0.05, 0.25, 0.5, 0.75, 0.95], min_length=1, description="quantiles over members"
     )
-    above: dict[str, list[Number]] = Field({}, description="probability that an output exceeds each of these values")
+    above: dict[str, list[Number]] = Field(
+        default={}, description="probability that an output exceeds each of these values"
+    )
 
 
 class Tile(Record):
     """Shape of the unit of work; chosen by the tool where it is not given."""
 
-    members: Annotated[int, Field(ge=16)] | None = Field(None, description="members in a tile, a multiple of 16")
-    sites: Annotated[int, Field(ge=1)] | None = Field(None, description="sites in a tile")
+    members: Annotated[int, Field(ge=16)] | None = Field(
+        default=None, description="members in a tile, a multiple of 16"
+    )
+    sites: Annotated[int, Field(ge=1)] | None = Field(default=None, description="sites in a tile")
 
 
 class StoreOptions(Record):
     """What is written, and in which pieces."""
 
     members: Literal["auto", "keep", "drop"] = Field(
-        "auto", description="keep every member, or only statistics (auto: keep up to 2 GB)"
+        default="auto", description="keep every member, or only statistics (auto: keep up to 2 GB)"
     )
-    tile: Tile = Field(Tile(), description="shape of the unit of work")
+    tile: Tile = Field(default=Tile(), description="shape of the unit of work")
 
 
 class Execution(Record):
     """How the run is carried out; never changes a number."""
 
     max_failed: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.01, description="share of failed members that stops the run"
+        default=0.01, description="share of failed members that stops the run"
     )
     devices: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="devices to use (default: all of this machine)"
+        default=None, description="devices to use (default: all of this machine)"
     )
 
 
 class ReportOptions(Record):
     """What the report shows first."""
 
-    output: str | None = Field(None, description="main output (default: the first of outputs.variables)")
-    sites: list[str] | None = Field(None, description="sites shown in full (default: the first four)")
+    output: str | None = Field(default=None, description="main output (default: the first of outputs.variables)")
+    sites: list[str] | None = Field(default=None, description="sites shown in full (default: the first four)")
 
 
 class StudyRecord(Record):
     """A whole study file."""
 
-    format: Literal[1] = Field(FORMAT, description="version of the study-file format")
-    title: str = Field("", description="one line for the report")
-    institution: str = Field("", description="who made it, for the store's attributes")
-    license: str = Field("", description="licence of the results, for the store's attributes")
+    format: Literal[1] = Field(default=FORMAT, description="version of the study-file format")
+    title: str = Field(default="", description="one line for the report")
+    institution: str = Field(default="", description="who made it, for the store's attributes")
+    license: str = Field(default="", description="licence of the results, for the store's attributes")
     model: str = Field(description="name from `ensemble models`, or FILE.py:NAME for a model of your own")
-    options: dict[str, Any] = Field({}, description="the model's static choices")
-    precision: Literal["float32", "float64"] = Field("float32", description="arithmetic of the run")
+    options: dict[str, Any] = Field(default={}, description="the model's static choices")
+    precision: Literal["float32", "float64"] = Field(default="float32", description="arithmetic of the run")
     sites: str | RasterSites | None = Field(
-        None, description="CSV with one row a site: column site, and columns that inputs name; or rasters"
+        default=None, description="CSV with one row a site: column site, and columns that inputs name; or rasters"
     )
-    inputs: Inputs = Field(Inputs(), description="value of each input, and where the driver series come from")
-    uncertain: dict[str, Uncertain] = Field({}, description="what is not known exactly")
-    correlation: list[Correlation] = Field([], description="correlations between entries of `uncertain`")
-    fields: dict[str, SpatialField] = Field({}, description="entries of `uncertain` that are alike in space")
-    scenarios: dict[str, Scenario] = Field({}, description="arms of the study, by name")
-    observations: Observations | None = Field(None, description="measurements to compare with")
-    design: Design = Field(Design(), description="how members are drawn")
-    outputs: Outputs = Field(Outputs(), description="what is kept")
-    store: StoreOptions = Field(StoreOptions(), description="what is written")
-    execution: Execution = Field(Execution(), description="how it is carried out")
-    decompose: Decompose | None = Field(None, description="which input causes the variance")
-    totals: Totals | None = Field(None, description="totals of regions by class")
-    credits: Credits | None = Field(None, description="carbon credits from two scenarios")
-    indicators: dict[str, Indicator] = Field({}, description="statistics of each member's series or map, by name")
-    report: ReportOptions = Field(ReportOptions(), description="what the report shows")
+    inputs: Inputs = Field(
+        default_factory=lambda: Inputs.model_validate({}),
+        description="value of each input, and where the driver series come from",
+    )
+    uncertain: dict[str, Uncertain] = Field(default={}, description="what is not known exactly")
+    correlation: list[Correlation] = Field(default=[], description="correlations between entries of `uncertain`")
+    fields: dict[str, SpatialField] = Field(default={}, description="entries of `uncertain` that are alike in space")
+    scenarios: dict[str, Scenario] = Field(default={}, description="arms of the study, by name")
+    observations: Observations | None = Field(default=None, description="measurements to compare with")
+    design: Design = Field(default=Design(), description="how members are drawn")
+    outputs: Outputs = Field(default=Outputs(), description="what is kept")
+    store: StoreOptions = Field(default=StoreOptions(), description="what is written")
+    execution: Execution = Field(default=Execution(), description="how it is carried out")
+    calibrate: Calibrate | None = Field(default=None, description="Bayesian calibration with the observations")
+    decompose: Decompose | None = Field(default=None, description="which input causes the variance")
+    mapping: Mapping | None = Field(default=None, description="zones of potential against uncertainty")
+    totals: Totals | None = Field(default=None, description="totals of regions by class")
+    credits: Credits | None = Field(default=None, description="carbon credits from two scenarios")
+    indicators: dict[str, Indicator] = Field(
+        default={}, description="statistics of each member's series or map, by name"
+    )
+    report: ReportOptions = Field(default=ReportOptions(), description="what the report shows")

@@ -12,38 +12,51 @@ from ensemble.config.record import Number, Record
 class Decompose(Record):
     """Which input causes the variance: a design and members of its own, or the ANOVA of a factorial design."""
 
-    outputs: list[str] | None = Field(None, description="outputs to decompose (default: outputs.variables)")
-    groups: dict[str, list[str]] = Field({}, description="entries of `uncertain` that are taken together, by name")
-    indices: Literal["sobol", "kucherenko", "shapley"] = Field(
-        "sobol", description="sobol needs independent inputs or groups; the others allow correlation between them"
+    outputs: list[str] | None = Field(default=None, description="outputs to decompose (default: outputs.variables)")
+    groups: dict[str, list[str]] = Field(
+        default={}, description="entries of `uncertain` that are taken together, by name"
     )
-    second_order: bool = Field(False, description="closed second-order effects and interactions too")
+    indices: Literal["sobol", "kucherenko", "shapley"] = Field(
+        default="sobol",
+        description="sobol needs independent inputs or groups; the others allow correlation between them",
+    )
+    second_order: bool = Field(default=False, description="closed second-order effects and interactions too")
     rows: Annotated[int, Field(ge=16)] = Field(
-        1024, description="rows of the design, rounded up to 16 x 2^k; each costs 2 members more than there are groups"
+        default=1024,
+        description="rows of the design, rounded up to 16 x 2^k; each costs 2 members more than there are groups",
     )
     tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="double the rows until every interval half-width is below this"
+        default=None, description="double the rows until every interval half-width is below this"
     )
-    max_rows: Annotated[int, Field(ge=16)] = Field(65536, description="rows at which doubling stops")
-    surrogate: bool = Field(True, description="fit a polynomial surrogate, with the rows as its audit")
+    max_rows: Annotated[int, Field(ge=16)] = Field(default=65536, description="rows at which doubling stops")
+    surrogate: bool = Field(default=True, description="fit a polynomial surrogate, with the rows as its audit")
     screening: list[Literal["gradient", "morris", "fast", "pawn", "delta"]] = Field(
-        [], description="screening measures beside the shares (all but gradient by SALib)"
+        default=[], description="screening measures beside the shares (all but gradient by SALib)"
     )
-    references: dict[str, Number | str | bool] = Field({}, description="factorial: reference level of a factor")
+    references: dict[str, Number | str | bool] = Field(default={}, description="factorial: reference level of a factor")
     interactions: list[Annotated[list[str], Field(min_length=2)]] = Field(
-        [], description="factorial: factors whose products are terms of the ANOVA"
+        default=[], description="factorial: factors whose products are terms of the ANOVA"
     )
 
 
 class Totals(Record):
     """Totals of a region by class, with errors independent, as modelled and fully dependent side by side."""
 
-    output: str | None = Field(None, description="output per unit of area (default: the first output)")
+    output: str | None = Field(default=None, description="output per unit of area (default: the first output)")
     area: str = Field(
-        "area_ha", description="column of the site table with the area of each site; rasters have area_ha"
+        default="area_ha", description="column of the site table with the area of each site; rasters have area_ha"
     )
-    area_units: Literal["ha", "km2", "m2"] = Field("ha", description="unit of that column")
-    by: str | None = Field(None, description="column of the site table that names the class of each site")
+    area_units: Literal["ha", "km2", "m2"] = Field(default="ha", description="unit of that column")
+    by: str | None = Field(default=None, description="column of the site table that names the class of each site")
+
+
+class Mapping(Record):
+    """Maps made of the statistics of a raster study."""
+
+    zones: str = Field(description="output whose mean and standard deviation make the 3 x 3 zones")
+    spread: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="mean absolute deviations between the mean of a map and a limit of its medium zone"
+    )
 
 
 class Credits(Record):
@@ -51,22 +64,28 @@ class Credits(Record):
 
     baseline: str = Field(description="scenario without the project")
     project: str = Field(description="scenario with it")
-    output: str = Field("soc", description="carbon stock that is credited, t C/ha")
-    rule: str = Field("vm0042-2.2", description="rule of the deduction; see docs/credits.md for the list")
+    output: str = Field(default="soc", description="carbon stock that is credited, t C/ha")
+    rule: str = Field(default="vm0042-2.2", description="rule of the deduction; see docs/credits.md for the list")
     beside: list[str] = Field(
-        ["gold-standard-402-1.0", "ipcc-2019", "fao-gsocseq-1"], description="rules shown beside it"
+        default=["gold-standard-402-1.0", "ipcc-2019", "fao-gsocseq-1"], description="rules shown beside it"
     )
-    start: int | None = Field(None, description="first project year; stocks start at the end of the year before")
-    end: int | None = Field(None, description="last project year (default: the last of the run)")
-    strata: str | None = Field(None, description="column of the site table that names each sample point's stratum")
-    areas: dict[str, Annotated[float, Field(gt=0)]] | None = Field(None, description="area of each stratum, ha")
+    start: int | None = Field(
+        default=None, description="first project year; stocks start at the end of the year before"
+    )
+    end: int | None = Field(default=None, description="last project year (default: the last of the run)")
+    strata: str | None = Field(
+        default=None, description="column of the site table that names each sample point's stratum"
+    )
+    areas: dict[str, Annotated[float, Field(gt=0)]] | None = Field(default=None, description="area of each stratum, ha")
     area: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="area of the project, ha, where it has one stratum"
+        default=None, description="area of the project, ha, where it has one stratum"
     )
-    leakage: Annotated[float, Field(ge=0)] = Field(0.0, description="leakage over the period, t CO2e")
-    buffer: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share held in the non-permanence buffer")
-    practice_category: str = Field("", description="for the draw table")
-    crop_functional_group: str = Field("", description="for the draw table")
+    leakage: Annotated[float, Field(ge=0)] = Field(default=0.0, description="leakage over the period, t CO2e")
+    buffer: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="share held in the non-permanence buffer"
+    )
+    practice_category: str = Field(default="", description="for the draw table")
+    crop_functional_group: str = Field(default="", description="for the draw table")
 
     @model_validator(mode="after")
     def _areas(self) -> Credits:
@@ -81,10 +100,14 @@ class SpatialWeights(Record):
     rule: Literal["nearest", "distance", "contiguity"] = Field(
         description="the k nearest sites, all sites within a radius, or sites that share a border"
     )
-    neighbours: Annotated[int, Field(ge=1)] | None = Field(None, description="nearest: how many")
-    radius: Annotated[float, Field(gt=0)] | None = Field(None, description="distance: radius, km")
-    power: Annotated[float, Field(ge=0)] = Field(0.0, description="distance: weights fall as distance to this power")
-    borders: str | None = Field(None, description="contiguity: CSV with the columns first and second, one border a row")
+    neighbours: Annotated[int, Field(ge=1)] | None = Field(default=None, description="nearest: how many")
+    radius: Annotated[float, Field(gt=0)] | None = Field(default=None, description="distance: radius, km")
+    power: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="distance: weights fall as distance to this power"
+    )
+    borders: str | None = Field(
+        default=None, description="contiguity: CSV with the columns first and second, one border a row"
+    )
 
     @model_validator(mode="after")
     def _needs(self) -> SpatialWeights:
@@ -101,10 +124,14 @@ class Indicator(Record):
         description="along time: trend, mann_kendall, hurst; over sites: moran, local_moran, gini"
     )
     output: str = Field(description="output it is of")
-    of: Literal["mean", "end"] = Field("mean", description="over sites: of the mean over time, or of the last record")
-    detrend: bool = Field(False, description="hurst: remove each series' line first")
-    weights: SpatialWeights | None = Field(None, description="moran, local_moran: neighbours; rows sum to 1")
-    permutations: Annotated[int, Field(ge=0, le=99_999)] = Field(199, description="moran: arrangements of the test")
+    of: Literal["mean", "end"] = Field(
+        default="mean", description="over sites: of the mean over time, or of the last record"
+    )
+    detrend: bool = Field(default=False, description="hurst: remove each series' line first")
+    weights: SpatialWeights | None = Field(default=None, description="moran, local_moran: neighbours; rows sum to 1")
+    permutations: Annotated[int, Field(ge=0, le=99_999)] = Field(
+        default=199, description="moran: arrangements of the test"
+    )
 
     @model_validator(mode="after")
     def _needs(self) -> Indicator:

@@ -14,47 +14,51 @@ class Uncertain(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    input: str | None = Field(None, description="input it acts on, or options.NAME for a structural choice")
+    input: str | None = Field(default=None, description="input it acts on, or options.NAME for a structural choice")
     as_: Literal["value", "offset", "factor"] = Field(
-        "value", alias="as", description="the draw replaces the input, is added to it, or multiplies it"
+        default="value", alias="as", description="the draw replaces the input, is added to it, or multiplies it"
     )
     per: Literal["member", "site"] = Field(
-        "member", description="one draw for all sites of a member, or an independent draw at each site"
+        default="member", description="one draw for all sites of a member, or an independent draw at each site"
     )
-    distribution: str | None = Field(None, description="family; see docs/uncertainty.md for the list")
+    distribution: str | None = Field(default=None, description="family; see docs/uncertainty.md for the list")
     mean: Number | str | None = Field(
-        None, description="mean of the final distribution (a column of the site table: its name)"
+        default=None, description="mean of the final distribution (a column of the site table: its name)"
     )
-    sd: Number | str | None = Field(None, description="standard deviation of the final distribution")
-    cv: Number | str | None = Field(None, description="coefficient of variation, sd / mean")
-    median: Number | str | None = Field(None, description="median of the final distribution")
-    mode: Number | str | None = Field(None, description="most likely value (triangular, pert)")
-    minimum: Number | str | None = Field(None, description="smallest value (triangular, pert, uniform, beta)")
-    maximum: Number | str | None = Field(None, description="largest value (triangular, pert, uniform, beta)")
+    sd: Number | str | None = Field(default=None, description="standard deviation of the final distribution")
+    cv: Number | str | None = Field(default=None, description="coefficient of variation, sd / mean")
+    median: Number | str | None = Field(default=None, description="median of the final distribution")
+    mode: Number | str | None = Field(default=None, description="most likely value (triangular, pert)")
+    minimum: Number | str | None = Field(default=None, description="smallest value (triangular, pert, uniform, beta)")
+    maximum: Number | str | None = Field(default=None, description="largest value (triangular, pert, uniform, beta)")
     quantiles: dict[Number, Number | str] | None = Field(
-        None, description="value at each probability, {0.05: 10, 0.95: 30}"
+        default=None, description="value at each probability, {0.05: 10, 0.95: 30}"
     )
-    lower: Number | None = Field(None, description="truncate below; the distribution is renormalised, never clipped")
-    upper: Number | None = Field(None, description="truncate above")
-    alpha: Number | None = Field(None, description="first shape of a beta distribution")
-    beta: Number | None = Field(None, description="second shape of a beta distribution")
-    shape: Number | None = Field(None, description="shape of a gamma or PERT distribution")
-    scale: Number | None = Field(None, description="scale of a gamma distribution")
-    values: list[Number | str | bool] | None = Field(None, description="values of a discrete distribution")
-    probabilities: list[Number] | None = Field(None, description="probability of each value (default: equal)")
+    lower: Number | None = Field(
+        default=None, description="truncate below; the distribution is renormalised, never clipped"
+    )
+    upper: Number | None = Field(default=None, description="truncate above")
+    alpha: Number | None = Field(default=None, description="first shape of a beta distribution")
+    beta: Number | None = Field(default=None, description="second shape of a beta distribution")
+    shape: Number | None = Field(default=None, description="shape of a gamma or PERT distribution")
+    scale: Number | None = Field(default=None, description="scale of a gamma distribution")
+    values: list[Number | str | bool] | None = Field(default=None, description="values of a discrete distribution")
+    probabilities: list[Number] | None = Field(default=None, description="probability of each value (default: equal)")
     method: Literal["interpolate", "resample"] | None = Field(
-        None, description="empirical: interpolate, or resample the values"
+        default=None, description="empirical: interpolate, or resample the values"
     )
-    file: str | None = Field(None, description="CSV of an empirical distribution, or of the weather history")
-    column: str | None = Field(None, description="column of `file` for an empirical distribution")
+    file: str | None = Field(default=None, description="CSV of an empirical distribution, or of the weather history")
+    column: str | None = Field(default=None, description="column of `file` for an empirical distribution")
     autocorrelation: Number | None = Field(
-        None, description="the draw is new in every step, with this correlation between neighbours (AR(1) noise)"
+        default=None,
+        description="the draw is new in every step, with this correlation between neighbours (AR(1) noise)",
     )
     weather: Literal["years", "realization"] | None = Field(
-        None, description="resample whole years of `file`, or pick one realization of it, for all its columns together"
+        default=None,
+        description="resample whole years of `file`, or pick one realization of it, for all its columns together",
     )
-    block: int = Field(1, ge=1, description="consecutive years kept together when weather years are resampled")
-    units: str | None = Field(None, description="unit of the numbers given here (default: the model's)")
+    block: int = Field(default=1, ge=1, description="consecutive years kept together when weather years are resampled")
+    units: str | None = Field(default=None, description="unit of the numbers given here (default: the model's)")
 
     @model_validator(mode="after")
     def _kind(self) -> Uncertain:
@@ -72,21 +76,25 @@ class Correlation(Record):
 
     between: Annotated[list[str], Field(min_length=2, max_length=2)] = Field(description="names under `uncertain`")
     value: Annotated[float, Field(ge=-1, le=1)] = Field(description="correlation coefficient")
-    kind: Literal["rank", "pearson"] = Field("rank", description="Spearman's rank or Pearson's linear correlation")
+    kind: Literal["rank", "pearson"] = Field(
+        default="rank", description="Spearman's rank or Pearson's linear correlation"
+    )
 
 
 class SpatialField(Record):
     """An error that is alike at sites near each other. Its key is an entry of `uncertain` with `per: site`."""
 
-    model: Literal["exponential", "matern"] = Field("exponential", description="correlation function of distance")
+    model: Literal["exponential", "matern"] = Field(
+        default="exponential", description="correlation function of distance"
+    )
     range: Annotated[float, Field(gt=0)] = Field(description="distance over which errors are alike, km")
     range_is: Literal["parameter", "effective"] = Field(
-        "parameter", description="l of exp(-h/l), or the distance at which the correlation has fallen to 0.05"
+        default="parameter", description="l of exp(-h/l), or the distance at which the correlation has fallen to 0.05"
     )
     nugget: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of the variance that no neighbour shares"
+        default=0.0, description="share of the variance that no neighbour shares"
     )
-    smoothness: Annotated[float, Field(gt=0)] = Field(1.5, description="Matérn smoothness nu")
+    smoothness: Annotated[float, Field(gt=0)] = Field(default=1.5, description="Matérn smoothness nu")
     support: Literal["block", "point"] = Field(
-        "block", description="what the stated sd is the error of: the mean of a site's area, or one point in it"
+        default="block", description="what the stated sd is the error of: the mean of a site's area, or one point in it"
     )

@@ -59,7 +59,7 @@ def read_observations(
         }
     )
     _refuse_repeats(table, frame)
-    return frame[columns]
+    return frame.loc[:, columns]
 
 
 def _column(

@@ -76,16 +76,16 @@ def with_contrasts(observations: pd.DataFrame, scenarios: Sequence[str]) -> pd.D
     """
     table = observations.assign(arm=observations["scenario"], reference="")
     keys = ["variable", "site", "record"]
-    first = table[table["arm"] == scenarios[0]].drop_duplicates(keys)
-    other = table[table["arm"] != scenarios[0]]
-    pairs = other.merge(first[[*keys, "value", "error"]], on=keys, suffixes=("", "_reference"))
+    first = table.loc[table["arm"] == scenarios[0]].drop_duplicates(subset=keys)
+    other = table.loc[table["arm"] != scenarios[0]]
+    pairs = other.merge(first.loc[:, [*keys, "value", "error"]], on=keys, suffixes=("", "_reference"))
     pairs = pairs.assign(
         reference=scenarios[0],
         scenario=pairs["arm"] + f" minus {scenarios[0]}",
         value=pairs["value"] - pairs["value_reference"],
         error=np.hypot(pairs["error"], pairs["error_reference"]),
     )
-    return pd.concat([table, pairs[table.columns]], ignore_index=True)
+    return pd.concat([table, pairs.loc[:, list(table.columns)]], ignore_index=True)
 
 
 def at_points(members: xr.Dataset, variable: str, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

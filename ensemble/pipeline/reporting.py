@@ -132,7 +132,7 @@ def _compared(store: Store, main: str) -> tuple[pd.DataFrame, pd.DataFrame | Non
     table = store.dataset(OBSERVATIONS).to_dataframe().reset_index(drop=True)
     for name in ("scenario", "site", "variable", "arm", "reference"):
         table[name] = table[name].astype(str)
-    table = table[table["variable"] == main].reset_index(drop=True)
+    table = table.loc[table["variable"] == main].reset_index(drop=True)
     if table.empty:
         return pd.DataFrame(), None, None
     columns = ["scenario", "site", "time", "record", "variable", "value", "error"]

@@ -30,7 +30,8 @@ def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> xr.Data
     """Mean, sd, quantiles and probabilities of every output, each with its standard error, and the delta check."""
     summaries = _merged(plan, store, bins)
     specs = {spec.name: spec for spec in plan.stored_outputs}
-    coordinates = coordinates_of(plan).drop_vars("member").coords
+    known = coordinates_of(plan).drop_vars("member").coords
+    coordinates = {str(name): known[name] for name in known}
     quantiles = {name: _quantiles(plan, store, name, summary, bins) for name, summary in summaries.items()}
     above = plan.study.record.outputs.above
     data = statistics_dataset(summaries, specs, coordinates, quantiles, above)

@@ -64,6 +64,7 @@ def _shared(uncertainty: Uncertainty, design: Design, members: np.ndarray, sites
     uniforms[:, : len(shared)] = _dependent(uncertainty.copulas, "member", uniforms[:, : len(shared)])
     drawn = {scalar.label: scalar.values(uniforms[:, [column]], sites) for column, scalar in enumerate(shared)}
     for column, option in enumerate(options, start=len(shared)):
+        assert option.distribution is not None
         drawn[option.label] = option.distribution.codes(uniforms[:, [column]]).astype(np.float64)
     return drawn
 

@@ -30,19 +30,18 @@ class Packing:
     bins: int = 0
 
     @property
-    def shapes(self) -> Summary:
-        """Shape of every field."""
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of every field of :class:`Summary`, in its order."""
         cells = (self.scenarios, self.sites, *self.dims)
-        slots = self.bins + 2 if self.bins else 0
-        return Summary(
-            count=(self.replicates, self.sites),  # type: ignore[arg-type]
-            failed=(self.sites,),  # type: ignore[arg-type]
-            mean=(self.replicates, *cells),  # type: ignore[arg-type]
-            m2=(self.replicates, *cells),  # type: ignore[arg-type]
-            minimum=cells,  # type: ignore[arg-type]
-            maximum=cells,  # type: ignore[arg-type]
-            above=(self.replicates, self.thresholds, *cells),  # type: ignore[arg-type]
-            histogram=(*cells, slots),  # type: ignore[arg-type]
+        return (
+            (self.replicates, self.sites),
+            (self.sites,),
+            (self.replicates, *cells),
+            (self.replicates, *cells),
+            cells,
+            cells,
+            (self.replicates, self.thresholds, *cells),
+            (*cells, self.bins + 2 if self.bins else 0),
         )
 
     @property
