@@ -142,11 +142,17 @@ def test_maps_are_painted_on_their_grid(tmp_path, credit_store):
     rasterio = pytest.importorskip("rasterio")
     write_raster(tmp_path / "soc.tif", SOC)
     write_raster(tmp_path / "sd.tif", np.full((6, 8), 5.0, "float32"))
-    (tmp_path / "study.yaml").write_text(RASTER_STUDY + "totals: {}\n")
+    (tmp_path / "study.yaml").write_text(RASTER_STUDY + "totals: {}\nmapping: {zones: iom}\n")
     plan = load_plan(tmp_path / "study.yaml", (), None, None)
     run_plan(plan, tmp_path / "map.zarr", quiet=True)
     files = export_store(tmp_path / "map.zarr", "geotiff", tmp_path / "out")
-    assert {file.name for file in files} >= {"maps.zarr", "iom_mean.tif", "iom_sd.tif", "iom_quantile_5.tif"}
+    assert {file.name for file in files} >= {
+        "maps.zarr",
+        "iom_mean.tif",
+        "iom_sd.tif",
+        "iom_quantile_5.tif",
+        "zone.tif",
+    }
     with rasterio.open(tmp_path / "out" / "iom_mean.tif") as file:
         painted = file.read(1)
         assert file.crs.to_epsg() == 32632
@@ -154,6 +160,11 @@ def test_maps_are_painted_on_their_grid(tmp_path, credit_store):
     assert np.isnan(painted[0, 0])
     members = open_store(tmp_path / "map.zarr").dataset("members")["iom"].values[:, 0]
     np.testing.assert_allclose(painted[SOC != -9999], members.mean(axis=0), rtol=1e-5)
+    zones = open_store(tmp_path / "map.zarr").dataset("zones").load()
+    assert float(zones["area"].sum()) == pytest.approx(47.0)
+    counted = [int((zones["zone"] == code).sum()) for code in range(9)]
+    np.testing.assert_allclose(zones["share"].values[0], 100 * np.array(counted) / 47)
+    assert "high potential, low uncertainty" in (tmp_path / "map.report.html").read_text()
     totals = open_store(tmp_path / "map.zarr").dataset("totals")
     assert float(totals["area"].sel({"class": "all"})) == 4700.0
     with pytest.raises(StoreRefused, match="cells of a raster"):

@@ -11,7 +11,7 @@ import xarray as xr
 from ensemble.errors import StoreRefused
 from ensemble.store import Store
 
-KINDS = ("mean", "sd", "quantile")
+KINDS = ("mean", "sd", "quantile", "zone")
 
 
 def grid_maps(statistics: xr.Dataset) -> xr.Dataset:
@@ -51,6 +51,8 @@ def write_maps(store: Store, folder: Path) -> list[Path]:
     except ImportError:
         raise StoreRefused('writing maps needs the extra packages of pip install "soc-ensemble[raster]"') from None
     statistics = store.dataset("statistics")
+    if store.has_group("zones"):
+        statistics = statistics.assign(zone=store.dataset("zones")["zone"].astype(float))
     if "grid_row" not in statistics.coords:
         places = store.dataset("members").coords
         statistics = statistics.assign_coords({n: places[n] for n in ("grid_row", "grid_column", "crs") if n in places})

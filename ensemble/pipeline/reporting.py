@@ -17,6 +17,7 @@ from ensemble.pipeline.credits import GROUP as CREDITS
 from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
 from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.totals import GROUP as TOTALS
+from ensemble.pipeline.zones import GROUP as ZONES
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, run_report, write_report
@@ -24,7 +25,7 @@ from ensemble.report.column import column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.indicators import indicators_section
 from ensemble.report.observed import group_name
-from ensemble.report.products import credits_section, totals_section
+from ensemble.report.products import credits_section, totals_section, zones_section
 from ensemble.store import Store, open_store
 from ensemble.summary.skill import group_skill
 
@@ -64,6 +65,8 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
         sections.append(credits_section(store.dataset(CREDITS).load()))
     if store.has_group(TOTALS):
         sections.append(totals_section(store.dataset(TOTALS).load()))
+    if store.has_group(ZONES):
+        sections.append(zones_section(store.dataset(ZONES).load()))
     if store.has_group(DECOMPOSITION):
         data = store.dataset(DECOMPOSITION).load()
         sections += decomposition_sections(data, results.main, results.titles)
@@ -193,6 +196,7 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
         ("precision", study["precision"]),
     ]
     facts += [(f"uncertain: {label}", _stated(entry)) for label, entry in study.get("uncertain", {}).items()]
+    facts += [(f"alike in space: {label}", _stated(entry)) for label, entry in study.get("fields", {}).items()]
     for entry in study.get("correlation", []):
         facts.append((f"correlation: {' and '.join(entry['between'])}", f"{entry['kind']} {entry['value']:g}"))
     return tuple(facts)

@@ -11,7 +11,7 @@ import numpy as np
 from ensemble.config import load_study
 from ensemble.errors import Stopped
 from ensemble.execute.progress import progress
-from ensemble.pipeline import credits, indicators, totals
+from ensemble.pipeline import credits, indicators, totals, zones
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
 from ensemble.pipeline.decomposing import check_decomposition, write_decomposition
@@ -62,6 +62,7 @@ def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, mem
     check_decomposition(plan)
     totals.check_totals(plan)
     credits.check_credits(plan)
+    zones.check_zones(plan)
     indicators.check_indicators(plan)
     return plan
 
@@ -102,6 +103,8 @@ def _write_products(plan: Plan, store: StoreWriter) -> None:
     """What the study wants made of its members: totals of regions, credits, indicators."""
     if plan.study.record.totals is not None and not store.has_group(totals.GROUP):
         store.write_group(totals.GROUP, totals.totals_of(plan, store))
+    if plan.study.record.mapping is not None and not store.has_group(zones.GROUP):
+        store.write_group(zones.GROUP, zones.zones_of(plan, store.dataset(STATISTICS).load()))
     if plan.study.record.credits is not None and not store.has_group(credits.GROUP):
         store.write_group(credits.GROUP, credits.credits_of(plan, store))
     if plan.study.record.indicators and not store.has_group(indicators.GROUP):

@@ -27,6 +27,25 @@ def totals_section(totals: xr.Dataset) -> Section:
     return Section("Totals", lead, tables=(Table(header, tuple(rows), caption),))
 
 
+def zones_section(zones: xr.Dataset) -> Section:
+    """Area of the nine classes of potential against uncertainty."""
+    rows = []
+    for arm in zones["scenario"].values:
+        for name in zones["class"].values:
+            here = zones.sel({"scenario": arm, "class": name})
+            values = [number(float(here[key])) for key in ("area", "share", "potential", "uncertainty")]
+            rows.append((str(name), str(arm), *values))
+    best = zones.isel(scenario=0).sel({"class": "high potential, low uncertainty"})
+    lead = f"{number(float(best['share']))} % of the area has a high mean and a low standard deviation."
+    units = {key: zones[key].attrs["units"] for key in ("area", "potential")}
+    header = ("class", "scenario", f"area ({units['area']})", "share (%)", f"mean ({units['potential']})", "sd")
+    caption = (
+        f"Zones of {zones.attrs['output']}: medium is within {zones.attrs['spread']:g} mean absolute deviations of the mean "
+        "of the map, for the mean and for the standard deviation over members."
+    )
+    return Section("Zones", lead, tables=(Table(header, tuple(rows), caption),))
+
+
 def credits_section(credits: xr.Dataset) -> Section:
     """Credited amount, the rules side by side, the waterfall, and what independence would have done."""
 

@@ -1,0 +1,68 @@
+"""The group `zones`: potential against uncertainty in nine classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ensemble.mapping.zoning import zone_map, zone_table
+from ensemble.plan import Plan
+
+GROUP = "zones"
+
+
+def check_zones(plan: Plan) -> None:
+    """Refuse zones of an output that is not there, or of a single member.
+
+    Raises:
+        InputError: one of these.
+    """
+    settings = plan.study.record.mapping
+    if settings is None:
+        return
+    names = [spec.name for spec in plan.outputs]
+    if settings.zones not in names:
+        text = f"there is no output '{settings.zones}' in this study; allowed: {', '.join(names)}"
+        raise plan.study.error(("mapping", "zones"), text)
+    if plan.members < 2:
+        raise plan.study.error(("mapping", "zones"), "zones need uncertainty; give uncertain")
+
+
+def zones_of(plan: Plan, statistics: xr.Dataset) -> xr.Dataset:
+    """Zone of every site in every scenario at the end of the run, and a table by class."""
+    settings = plan.study.record.mapping
+    assert settings is not None
+    table = plan.base.sites.table
+    has_area = table is not None and "area_ha" in table.columns
+    areas = table.numbers("area_ha") / 100 if table is not None and has_area else np.ones(len(plan.sites))
+    maps = [statistics[f"{settings.zones}_{kind}"] for kind in ("mean", "sd")]
+    maps = [item.isel(time=-1) if "time" in item.dims else item for item in maps]
+    codes, rows = [], []
+    for arm in range(len(plan.scenarios)):
+        mean, sd = (item.isel(scenario=arm).values for item in maps)
+        zones = zone_map(mean, sd, settings.spread)
+        codes.append(zones.zone)
+        rows.append(zone_table(zones, mean, sd, areas))
+    names = [row.name for row in rows[0]]
+    number = {
+        name: [[getattr(row, name) for row in arm] for arm in rows]
+        for name in ("area", "share", "potential", "uncertainty")
+    }
+    units = {
+        "area": "km2" if has_area else "1",
+        "share": "%",
+        "potential": maps[0].attrs["units"],
+        "uncertainty": maps[1].attrs["units"],
+    }
+    flags = {
+        "flag_values": list(range(-1, 9)),
+        "flag_meanings": " ".join(["none", *(n.replace(", ", "_").replace(" ", "_") for n in names)]),
+    }
+    return xr.Dataset(
+        {
+            "zone": (("scenario", "site"), np.stack(codes), {"long_name": f"zone of {settings.zones}", "units": "1", **flags}),
+            **{key: (("scenario", "class"), value, {"units": units[key], "long_name": f"{key} of a class"}) for key, value in number.items()},
+        },
+        {"scenario": list(plan.scenarios), "site": list(plan.sites), "class": names},
+        {"output": settings.zones, "spread": settings.spread},
+    )  # fmt: skip
