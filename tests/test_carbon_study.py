@@ -11,6 +11,7 @@ from ensemble.cli import app
 from ensemble.config import InputError
 from ensemble.indicators import gini, global_moran, grid_weights, linear_trend, nearest_weights
 from ensemble.inputs.geodesy import geocentric
+from ensemble.models.emissions import FACTORS
 from ensemble.pipeline import load_plan, run_plan
 from ensemble.pipeline.indicators import weights_of
 from ensemble.store import open_store
@@ -172,3 +173,25 @@ def test_forecast_command_names_what_is_wrong(tmp_path):
     assert found.exit_code == 2 and "the column 'urbanisation' is missing" in found.output
     found = run(history, DATA / "made_up_emission_paths.csv", "--hidden", "8,x", "--out", tmp_path / "f.csv")
     assert found.exit_code == 2 and "hidden [8, 0] is not allowed" in found.output
+
+
+# ---- fuels into the budget
+
+
+def test_fuels_can_be_the_emissions_of_the_budget(tmp_path):
+    burnt = [3500, 400, 80, 900, 60, 50, 10, 110, 30, 160, 30, 40, 200, 20]
+    (tmp_path / "fuels.yaml").write_text(f"""\
+model: carbon_budget
+precision: float64
+inputs: {{nep: {{value: 0.166, units: Pg C}}, emissions: {{model: fuel_emissions}}, consumption: {burnt}}}
+uncertain:
+  solid_factor: {{distribution: lognormal, median: 1, cv: 0.1}}
+design: {{members: 64}}
+""")
+    run_plan(load_plan(tmp_path / "fuels.yaml", (), None, None), tmp_path / "store.zarr", quiet=True)
+    store = open_store(tmp_path / "store.zarr")
+    emitted = store.dataset("members")["total_emissions"].isel(scenario=0, site=0)
+    by_hand = np.array(burnt) @ [np.prod(factors) * 1e-3 * 44 / 12 for factors in FACTORS["china"].values()]
+    solid = np.array(burnt[:2]) @ [np.prod(FACTORS["china"][fuel]) * 1e-3 * 44 / 12 for fuel in ("coal", "coke")]
+    factor = store.dataset("inputs")["solid_factor"]
+    np.testing.assert_allclose(emitted, by_hand + solid * (factor - 1), rtol=1e-6)

@@ -84,8 +84,10 @@ def bind_model(study: StudyFile) -> BoundModel:
     arms = _option_arms(study, options)
     specs = {spec.name: spec for spec in model.inputs if any(spec.used(arm) for arm in arms)}
     for _, deriving in chain:
+        chosen = deriving.default_options()
         for spec in deriving.inputs:
-            specs.setdefault(spec.name, spec)
+            if spec.used(chosen):
+                specs.setdefault(spec.name, spec)
     derived = {name: specs.pop(name) for name, _ in chain}
     coordinates = resolve(model.coordinates)(options) if model.coordinates is not None else {}
     for _, deriving in chain:
