@@ -55,7 +55,7 @@ def squares(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def main(sets: int, seed: int) -> None:
+def main(sets: int = 1000, seed: int = 1) -> None:
     """Run and print."""
     basis = squares(design_matrix()[0])
     term = np.repeat(np.arange(len(TERMS)), [len(columns) for columns in TERMS.values()])
@@ -84,4 +84,4 @@ def main(sets: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(v) for v in (sys.argv[1:] or ("1000", "1"))))
+    main(*(int(v) for v in sys.argv[1:]))
