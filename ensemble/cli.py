@@ -121,6 +121,19 @@ def decompose(study: Study, out: Out = None, set_: Set = None, seed: Seed = None
 
 
 @app.command()
+def calibrate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> None:
+    """Fit the uncertain inputs to the observations; code 4 where the posterior must not be used."""
+    with _guarded():
+        from ensemble.pipeline import calibrate_plan, load_plan
+
+        result = calibrate_plan(load_plan(study, set_ or (), seed, None), _default_store(study, out))
+        for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
+            typer.echo(line)
+        if not result.passed:
+            raise typer.Exit(NOT_CONVERGED)
+
+
+@app.command()
 def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
     with _guarded():

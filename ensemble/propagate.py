@@ -170,10 +170,19 @@ def member_function(plan: Plan) -> Callable[..., Any]:
 
 def chain(plan: Plan) -> Callable[[Values, Values, Any, Values], dict[str, Any]]:
     """Perturbed inputs, derived inputs, model: one pure function from the draws of a member to its outputs."""
+    inputs, simulate = perturbed_inputs(plan), _with_options(plan)
+
+    def evaluate(numbers: Values, indices: Values, site: Any, base: Values) -> dict[str, Any]:
+        return simulate(inputs(numbers, indices, site, base), numbers)
+
+    return evaluate
+
+
+def perturbed_inputs(plan: Plan) -> Callable[[Values, Values, Any, Values], dict[str, Any]]:
+    """What the model reads for one member: every input after its draws, derived inputs after theirs."""
     derive = [
         (name, resolve(model.build)(BuildSettings(model.default_options()))) for name, model in plan.bound.derivations
     ]
-    simulate = _with_options(plan)
 
     def evaluate(numbers: Values, indices: Values, site: Any, base: Values) -> dict[str, Any]:
         values = dict(base)
@@ -182,7 +191,7 @@ def chain(plan: Plan) -> Callable[[Values, Values, Any, Values], dict[str, Any]]
         for name, model in derive:
             values[name] = model(values)[name]
             values[name] = perturb(plan, name, values, numbers, indices, site)
-        return simulate(values, numbers)
+        return values
 
     return evaluate
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
-__all__ = ["BuildSettings", "Model", "Simulate", "TimeAxis", "resolve"]
+__all__ = ["BuildSettings", "Model", "Ridge", "Simulate", "TimeAxis", "resolve"]
 
 Arrays = Mapping[str, Any]
 Simulate = Callable[[Arrays], dict[str, Any]]
@@ -33,6 +33,23 @@ class BuildSettings:
     options: Mapping[str, Any]
     steps_per_record: int = 1
     outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A curved ridge of the likelihood: one input can make up for others along a known curve.
+
+    Args:
+        input: the positive input that makes up for the others.
+        centre: ``"package.module:function"`` or function from the other inputs (as ``simulate`` takes them) and
+            the observed decline of one site (``{"first": , "last": , "years": , "variable": }``) to the logarithm
+            of the value that keeps the fit, up to a constant; a scalar, finite for all inputs.
+        variable: output whose first and last observation fix the constants of the curve.
+    """
+
+    input: str
+    centre: str | Callable[[Arrays, Arrays], Any]
+    variable: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,10 @@ class Model:
         source: papers.
         derives: input name this model was made to provide to others (a model of an input).
         pools: outputs that add up to the first one, from the slowest to the fastest, for figures.
+        at_records: ``"package.module:function"`` or function from :class:`BuildSettings` and a tuple of record
+            numbers, rising, to a function like ``simulate`` whose series hold these records alone, equal to those of
+            ``simulate`` to rounding, or ``None`` where these settings have no such form. Calibration uses it.
+        ridges: nonlinear coordinates in which a posterior is nearer to a Gaussian.
     """
 
     name: str
@@ -73,6 +94,8 @@ class Model:
     source: str = ""
     derives: str | None = None
     pools: tuple[str, ...] = ()
+    at_records: str | Callable[[BuildSettings, tuple[int, ...]], Simulate | None] | None = None
+    ridges: tuple[Ridge, ...] = ()
 
     def default_options(self) -> dict[str, Any]:
         """Value of every option when a study is silent."""

@@ -1,8 +1,20 @@
 """The only wiring: one function a stage, used by the command line and the public API."""
 
+from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, load_plan, run_plan
 
-__all__ = ["RunResult", "decompose_plan", "describe_plan", "export_store", "load_plan", "plan_notes", "report_store", "run_plan"]
+__all__ = [
+    "CalibrationResult",
+    "RunResult",
+    "calibrate_plan",
+    "decompose_plan",
+    "describe_plan",
+    "export_store",
+    "load_plan",
+    "plan_notes",
+    "report_store",
+    "run_plan",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ensemble.models.base import Model
+from ensemble.models.base import Model, Ridge
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
 ROTHC = "Coleman and Jenkinson, RothC description, version 2.0.0 (2025)"
@@ -191,6 +191,9 @@ ROTHC_MODEL = Model(
     time=TimeAxis(step="month", lead=12, per_year=12),
     build="ensemble.models.rothc:build",
     balance="balance",
+    pools=("iom", "hum", "rpm", "bio", "dpm"),
+    at_records="ensemble.models.rothc_calibration:at_records",
+    ridges=(Ridge("k_hum", "ensemble.models.rothc_calibration:log_k_hum", "soc"),),
     cost=110.0,
     source=f"{ROTHC}; {FARINA}",
 )

@@ -1,0 +1,66 @@
+"""RothC in the forms that a calibration needs: the stocks at some dates alone, and the ridge of its posterior."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from ensemble.models.base import Arrays, BuildSettings, Simulate
+from ensemble.models.decomposition import Pools
+from ensemble.models.linear import trajectory
+from ensemble.models.rothc import affine_segments, initial_state, prepare
+
+STOCKS = ("soc", "iom", *Pools._fields)
+# Months of one composite map: maps are built side by side, so shorter ones mean fewer steps in a row.
+BLOCK = 24
+# Width, t C/ha, of the soft edge where the inert pool reaches the last observed stock.
+_EDGE = 4.0
+
+
+def at_records(settings: BuildSettings, records: tuple[int, ...]) -> Simulate | None:
+    """RothC's stocks at the end of some records, by exact composite maps between them.
+
+    Conditional on its rates RothC is affine in the pools, so the run between two dates is one map; the maps of all
+    intervals (none longer than 24 months) are built side by side instead of one month after the other.
+
+    Args:
+        settings: as for :func:`ensemble.models.rothc.build`.
+        records: rising record numbers, from 0.
+
+    Returns:
+        ``simulate`` with series of shape ``(len(records),)``; ``None`` where an output is not a stock of carbon.
+    """
+    if not settings.outputs or not set(settings.outputs) <= set(STOCKS) or settings.options["radiocarbon"]:
+        return None
+    months = [(record + 1) * settings.steps_per_record for record in records]
+    boundaries = sorted({0, *months, *range(BLOCK, months[-1], BLOCK)})
+    wanted = jnp.asarray([boundaries.index(month) - 1 for month in months])
+
+    def simulate(inputs: Arrays) -> dict[str, jax.Array]:
+        inputs = prepare(inputs)
+        start = jnp.stack(initial_state(inputs, settings.options).pools)
+        pools = trajectory(affine_segments(inputs, settings, boundaries), start)[wanted]
+        outputs = dict(zip(Pools._fields, pools.T, strict=True))
+        outputs["iom"] = jnp.broadcast_to(inputs["iom"], outputs["hum"].shape)
+        outputs["soc"] = pools.sum(axis=-1) + inputs["iom"]
+        return {name: outputs[name] for name in settings.outputs} | {"balance": jnp.zeros_like(start[0])}
+
+    return simulate
+
+
+def log_k_hum(inputs: Arrays, observed: Arrays) -> jax.Array:
+    """Logarithm of the humus rate that explains a decline, given the inert pool and the scale of the rates.
+
+    The part of the stock that is not inert falls by ``exp(-k t)``, so that
+    ``k t = log((first - iom) / (last - iom))``: with a larger inert pool the same decline needs a larger rate.
+    ``last - iom`` is kept positive by a softplus, so that the curve is finite for every inert pool.
+
+    Args:
+        inputs: ``iom`` (t C/ha), ``rate_scale`` and, where the run starts from it, ``soc_measured``.
+        observed: ``first`` and ``last`` stock (t C/ha) and the ``years`` between them.
+    """
+    iom = inputs["iom"]
+    first = inputs.get("soc_measured", observed["first"])
+    left = _EDGE * jax.nn.softplus((observed["last"] - iom) / _EDGE)
+    started = left + jax.nn.softplus(first - observed["last"])
+    return jnp.log(jnp.log(started / left)) - jnp.log(inputs["rate_scale"] * observed["years"])

@@ -1,0 +1,62 @@
+"""The calibration stage: a posterior in the store, in ArviZ's schema, with the checks that decide on its use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from ensemble.inference.calibration.fit import calibrate
+from ensemble.inference.calibration.tables import arviz_groups, checks
+from ensemble.pipeline.bins import bins_for
+from ensemble.pipeline.layout import root_attributes, stage_of
+from ensemble.pipeline.run import provenance_of
+from ensemble.plan import Plan
+from ensemble.report.calibration import calibration_lines, write_calibration_report
+from ensemble.store import open_writer
+
+GROUP, CHECKS = "calibration", "calibration_checks"
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What a calibration left behind.
+
+    Args:
+        store, report: where.
+        passed: whether the posterior may be used.
+        lines: what it says, one sentence a line.
+    """
+
+    store: Path
+    report: Path
+    passed: bool
+    lines: tuple[str, ...]
+
+
+def calibrate_plan(plan: Plan, path: Path) -> CalibrationResult:
+    """Calibrate a study into a store, or read the calibration that is there.
+
+    Raises:
+        InputError: the study has no ``calibrate``, no observations, or a prior that cannot be calibrated.
+        StoreRefused: the store belongs to another study, or cannot be written.
+    """
+    settings = plan.study.record.calibrate
+    if settings is None:
+        raise plan.study.error(("calibrate",), "the study does not ask for a calibration; add calibrate: {}")
+    with open_writer(path, provenance_of(plan), [stage_of(plan, bins_for(plan, path))], root_attributes(plan)) as store:
+        if not store.has_group(CHECKS):
+            with jax.enable_x64(True):
+                fit = calibrate(plan, settings, plan.seed)
+            found = checks(fit)
+            for name, data in arviz_groups(fit).items():
+                usable = {"passed": found.attrs["passed"]} if name == "posterior" else {}
+                store.write_group(f"{GROUP}/{name}", data.assign_attrs(usable))
+            store.write_group(CHECKS, found)
+        data = store.dataset(CHECKS).load()
+        posterior = store.dataset(f"{GROUP}/posterior").load()
+        prior = store.dataset(f"{GROUP}/prior").load()
+    report = path.with_name(f"{path.stem}.calibration.html")
+    write_calibration_report(report, data, posterior, prior, str(plan.study.record.title or plan.study.name))
+    return CalibrationResult(path, report, bool(data.attrs["passed"]), calibration_lines(data))

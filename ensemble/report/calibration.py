@@ -1,0 +1,299 @@
+"""Report of a calibration: whether to trust it, prior against posterior, fit, and what the data cannot tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
+from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, tint
+from ensemble.report.numbers import interval, number, percent
+from ensemble.report.page import write_report
+
+PERFECT_MODEL = (
+    "The posterior is conditional on a perfect model: no error of the model itself is in the likelihood, so its "
+    "intervals are narrower than they should be."
+)
+# Sensitivities above this count (Kallioinen et al. 2024), and k-hat above which a left-out number is unreliable.
+SENSITIVE, RELIABLE_K = 0.05, 0.7
+# Panels of the pair plot: the most correlated parameters.
+_PAIRED = 4
+
+
+def write_calibration_report(
+    path: Path, data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, title: str
+) -> None:
+    """Write the page of a calibration.
+
+    Args:
+        path: file to write.
+        data: the group ``calibration_checks``.
+        posterior, prior: the groups of the same name.
+        title: of the study.
+    """
+    lines = calibration_lines(data)
+    subtitle = f"Bayesian calibration, {posterior.sizes['chain']} chains of {posterior.sizes['draw']} draws"
+    write_report(path, ReportContent(title, subtitle, lines[0], (), calibration_sections(data, posterior, prior)))
+
+
+def texts(data: xr.Dataset, name: str) -> list[str]:
+    """Sentences of an attribute that holds one or several."""
+    return [str(text) for text in np.atleast_1d(data.attrs[name]) if str(text)]
+
+
+def calibration_lines(data: xr.Dataset) -> tuple[str, ...]:
+    """What a calibration says, one sentence a line; the first one says whether it may be used."""
+    problems = texts(data, "problems")
+    if problems:
+        verdict = f"The posterior must not be used: {'; '.join(problems)}."
+    elif data.attrs["method"] == "laplace":
+        k = float(data.attrs["approximation_k"])
+        verdict = f"A Gaussian approximation at the mode, not a sample of the posterior (Pareto k-hat {k:.2f})."
+    else:
+        rhat, bulk, tail = (
+            float(data[name].max() if name == "rhat" else data[name].min()) for name in ("rhat", "ess_bulk", "ess_tail")
+        )
+        verdict = f"The posterior may be used: R-hat up to {rhat:.4f}, effective sample sizes from {min(bulk, tail):.0f}, no divergent step."
+    more = [] if data.attrs["model_error"] else [PERFECT_MODEL]
+    return (verdict, *texts(data, "warnings"), *texts(data, "notes"), *more)
+
+
+def calibration_sections(data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset) -> tuple[Section, ...]:
+    """Sections of a calibration: verdict, parameters, fit to the observations, and the search for modes."""
+    return (_verdict(data), _parameters(data, posterior, prior), _fit(data), _search(data))
+
+
+def _verdict(data: xr.Dataset) -> Section:
+    lines = calibration_lines(data)
+    good = not texts(data, "problems")
+    remarks = [Remark("good" if good else "bad", lines[0])]
+    remarks += [Remark("plain", line) for line in lines[1:]]
+    return Section(
+        "May this posterior be used?",
+        "Rules: R-hat up to 1.01, effective sample sizes of 400 or more, no divergences, BFMI of 0.3 or more.",
+        tuple(remarks),
+    )
+
+
+def _parameters(data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset) -> Section:
+    rows = []
+    for k, name in enumerate(data["parameter"].values):
+        before, after = (data[f"{which}_quantile"].isel(parameter=k).values for which in ("prior", "posterior"))
+        scale = (after[-1] - after[0]) / 4
+        found = [
+            number(float(after[2]), scale),
+            interval(float(after[0]), float(after[-1])),
+            interval(float(before[0]), float(before[-1])),
+        ]
+        found += [percent(float(data["contraction"][k]))]
+        found += [f"{float(data[f'{which}_sensitivity'][k]):.2f}" for which in ("prior", "likelihood")]
+        if "rhat" in data:
+            found += [
+                f"{float(data['rhat'][k]):.4f}",
+                f"{float(data['ess_bulk'][k]):.0f}",
+                f"{float(data['ess_tail'][k]):.0f}",
+            ]
+        rows.append((str(name), *found))
+    header = (
+        "parameter",
+        "median",
+        "posterior 90 %",
+        "prior 90 %",
+        "contraction",
+        "prior sensitivity",
+        "likelihood sensitivity",
+    )
+    header += ("R-hat", "ESS bulk", "ESS tail") if "rhat" in data else ()
+    caption = (
+        "Contraction is 1 - variance after / variance before, on the scale on which the prior is normal. A sensitivity "
+        f"above {SENSITIVE:g} means that the marginal moves when the prior or the likelihood is raised to a power near 1."
+    )
+    names = list(posterior.data_vars)
+    panels = tuple(_marginal(str(name), posterior[name], prior[name]) for name in names if posterior[name].ndim == 2)
+    legend = ((swatch("band", tint(FAINT, 0.3)), "prior"), (swatch("line", colour(0)), "posterior"))
+    figures = [Figure(panels, "Density of each parameter before and after the calibration.", legend)]
+    pairs = _pairs(data, posterior)
+    if pairs is not None:
+        figures.append(pairs)
+    return Section(
+        "What was learnt about the parameters",
+        "Prior and posterior side by side.",
+        figures=tuple(figures),
+        tables=(Table(header, tuple(rows), caption),),
+    )
+
+
+def _marginal(name: str, after: xr.DataArray, before: xr.DataArray) -> Panel:
+    a, b = after.values.ravel(), before.values.ravel()
+    low, high = np.quantile(np.concatenate([a, b]), (0.005, 0.995))
+    edges = np.linspace(low, high, 41)
+    unit = str(after.attrs.get("display_units", "1"))
+
+    def paint(figure: Drawing, axes: Axes) -> None:
+        axes.hist(b, edges, density=True, color=tint(FAINT, 0.3))
+        axes.hist(a, edges, density=True, histtype="step", color=colour(0), linewidth=1.8)
+        axes.set_title(name)
+        axes.set_xlabel("" if unit == "1" else unit)
+        axes.set_yticks([])
+
+    median = number(float(np.median(a)), float(a.std()))
+    return draw(f"marginal-{name}".replace("_", "-"), f"{name}: posterior median {median}", paint)
+
+
+def _pairs(data: xr.Dataset, posterior: xr.Dataset) -> Figure | None:
+    """Scatter of the most correlated pairs of parameters."""
+    names = [str(name) for name in data["parameter"].values]
+    strength = np.abs(np.tril(data["correlation"].values, -1))
+    order = np.column_stack(np.unravel_index(np.argsort(-strength, axis=None), strength.shape))
+    chosen = [
+        (names[j], names[i], float(data["correlation"][i, j]))
+        for i, j in order
+        if names[i] in posterior and names[j] in posterior
+    ]
+    chosen = [pair for pair in chosen if abs(pair[2]) > 0.1][:_PAIRED]
+    if not chosen:
+        return None
+    panels = []
+    for first, second, correlation in chosen:
+        x, y = (posterior[name].values.ravel()[:: max(1, posterior[name].size // 1000)] for name in (first, second))
+
+        def paint(
+            figure: Drawing, axes: Axes, x: Any = x, y: Any = y, first: str = first, second: str = second
+        ) -> None:
+            axes.plot(x, y, ".", color=colour(0), markersize=2.5, alpha=0.5)
+            axes.set_xlabel(first)
+            axes.set_ylabel(second)
+
+        alt = f"{first} against {second}: correlation {correlation:.2f}"
+        panels.append(draw(f"pair-{first}-{second}".replace("_", "-"), alt, paint))
+    return Figure(tuple(panels), "The most correlated pairs of parameters, posterior draws.")
+
+
+def _fit(data: xr.Dataset) -> Section:
+    figures = []
+    for variable in dict.fromkeys(data["variable"].values.tolist()):
+        panels = [
+            _course(data.isel(observation=np.flatnonzero(mask)), str(variable), str(arm), str(site))
+            for arm, site, mask in _pairs_of(data, variable)
+        ]
+        legend = (
+            (swatch("band", tint(colour(0), 0.35)), "90 %, model"), (swatch("outline", colour(0)), "90 %, with all errors"),
+            (swatch("point", INK), "measured"), (swatch("outside", colour(1)), "measured, held out"),
+        )  # fmt: skip
+        caption = f"{variable}: posterior bands of the model, bands of a new measurement, and the measurements."
+        figures.append(Figure(tuple(panels), caption, legend))
+    table = skill(data)
+    rows = [_skill_row(row) for row in table.itertuples(index=False)]
+    header = ("rows", "variable", "scenario", "site", "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
+    caption = "Median prediction and predictive bands against the measurements, in the unit of the output."
+    tables = [Table(header, tuple(rows), caption)]
+    tables += [
+        _left_out(data, name, what)
+        for name, what in (("date", "date"), ("left_site", "site"))
+        if f"elpd_{name}" in data
+    ]
+    return Section(
+        "How well it fits",
+        "Bands hold the error of the measurements as well as of the model.",
+        figures=tuple(figures),
+        tables=tuple(tables),
+    )
+
+
+def _pairs_of(data: xr.Dataset, variable: str) -> list[tuple[str, str, np.ndarray]]:
+    frame = pd.DataFrame({name: [str(v) for v in data[name].values] for name in ("variable", "scenario", "site")})
+    here = frame[frame["variable"] == variable].drop_duplicates()
+    return [
+        (a, s, ((frame["variable"] == variable) & (frame["scenario"] == a) & (frame["site"] == s)).to_numpy())
+        for a, s in zip(here["scenario"], here["site"], strict=True)
+    ]
+
+
+def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
+    data = data.sortby("time")
+    time, value, held = data["time"].values, data["value"].values, data["held_out"].values > 0
+    model, whole = data["model_quantile"].values, data["predictive_quantile"].values
+
+    def paint(figure: Drawing, axes: Axes) -> None:
+        axes.fill_between(time, model[0], model[-1], color=tint(colour(0), 0.35), linewidth=0)
+        axes.plot(time, model[2], color=colour(0))
+        for bound in (whole[0], whole[-1]):
+            axes.plot(time, bound, "--", color=colour(0), linewidth=1.1)
+        axes.plot(time[~held], value[~held], "o", color=INK, markersize=4.5)
+        axes.plot(time[held], value[held], "D", color=colour(1), markersize=5, markerfacecolor="none")
+        axes.set_title(f"{site}" if arm == "study" else f"{site}, {arm}")
+        axes.set_xlabel("year")
+
+    alt = f"{variable} at {site}, {arm}: {len(time)} measurements"
+    return draw(f"course-{variable}-{arm}-{site}".replace("_", "-").replace(" ", "-"), alt, paint)
+
+
+def skill(data: xr.Dataset) -> pd.DataFrame:
+    """RMSE, bias, CRPS and coverage of fitted and of held-out rows, by variable, scenario and site, and of all.
+
+    Args:
+        data: the group ``calibration_checks``.
+    """
+    columns = ("scenario", "site", "variable", "value", "held_out", "crps", "rank")
+    frame = pd.DataFrame({name: data[name].values.tolist() for name in columns})
+    frame["miss"] = data["predictive_quantile"].values[2] - frame["value"]
+    rows = []
+    for keys, part in frame.groupby(["held_out", "variable", "scenario", "site"], sort=False):
+        rows.append((*keys, *_scores(part)))
+    for keys, part in frame.groupby(["held_out", "variable"], sort=False):
+        rows.append((*keys, "all", "all", *_scores(part)))
+    header = ["held_out", "variable", "scenario", "site", "n", "rmse", "bias", "crps", "in_50", "in_90"]
+    return pd.DataFrame(rows, columns=header)
+
+
+def _scores(part: pd.DataFrame) -> tuple[float, ...]:
+    """Number, RMSE and bias of the median, mean CRPS, and share of rows inside the 50 and 90 % bands."""
+    miss, rank = part["miss"], part["rank"]
+    inside = (float(rank.between(low, 1.0 - low).mean()) for low in (0.25, 0.05))
+    return len(part), float(np.sqrt((miss**2).mean())), float(miss.mean()), float(part["crps"].mean()), *inside
+
+
+def _skill_row(row: Any) -> tuple[str, ...]:
+    which = "held out" if row.held_out else "fitted"
+    numbers = (f"{row.rmse:.2f}", f"{row.bias:+.2f}", f"{row.crps:.2f}", percent(row.in_50), percent(row.in_90))
+    return which, str(row.variable), str(row.scenario), str(row.site), str(row.n), *numbers
+
+
+def _left_out(data: xr.Dataset, name: str, what: str) -> Table:
+    k = data[f"pareto_k_{name}"].values
+    rows = tuple(
+        (str(label), f"{float(e):.2f}", f"{kk:.2f}" + ("" if kk <= RELIABLE_K else " (unreliable)"))
+        for label, e, kk in zip(data[name].values, data[f"elpd_{name}"].values, k, strict=True)
+    )
+    total = float(data[f"elpd_{name}"].sum())
+    caption = f"Log predictive density of every {what} left out, by importance weights from the full posterior; sum {total:.1f}. k-hat above {RELIABLE_K:g} is not to be relied on."
+    return Table((what, "log density", "k-hat"), rows, caption, folded=len(rows) > 8)
+
+
+def _search(data: xr.Dataset) -> Section:
+    rows = tuple(
+        (
+            str(k + 1),
+            f"{float(data['start_log_posterior'][k]):.4f}",
+            f"{float(data['start_gradient'][k]):.1e}",
+            "not converged" if int(data["start_mode"][k]) < 0 else str(int(data["start_mode"][k]) + 1),
+        )
+        for k in range(data.sizes["start"])
+    )
+    count = int(data["start_mode"].max()) + 1
+    lead = "All starts that converged ended in one mode." if count == 1 else f"{count} modes were found."
+    caption = "Each start of the search for modes, best first: unnormalised log posterior, largest gradient, mode."
+    return Section(
+        "The search for modes",
+        lead,
+        tables=(Table(("start", "log posterior", "gradient", "mode"), rows, caption, folded=True),),
+    )
+
+
+__all__ = ["calibration_lines", "calibration_sections", "skill", "write_calibration_report"]
