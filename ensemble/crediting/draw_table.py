@@ -97,9 +97,12 @@ def check_draw_table(table: pd.DataFrame) -> None:
     if arms != sorted(ARMS):
         raise ValueError(f"scenario must be baseline and project, found {', '.join(map(str, arms))}")
     keys = ["site_code", "scenario", "year", "draw"]
-    twice = table[table.duplicated(keys)]
+    twice = table.loc[table.duplicated(keys), keys]
     if len(twice):
-        raise ValueError("row listed twice: " + ", ".join(f"{key} {twice[key].iloc[0]}" for key in keys))
+        raise ValueError(
+            "row listed twice: "
+            + ", ".join(f"{key} {value}" for key, value in zip(keys, twice.to_numpy()[0], strict=True))
+        )
     wide = table.pivot(index=["site_code", "draw"], columns=["scenario", "year"], values="soc_t_c_ha")
     years = sorted(set(table["year"]))
     if years != list(range(years[0], years[-1] + 1)):

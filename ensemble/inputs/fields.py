@@ -78,7 +78,7 @@ def grid_fields(
 
 def _embedding(
     shape: tuple[int, int], cell: tuple[float, float], correlations: tuple[SpatialCorrelation, ...]
-) -> tuple[tuple[int, int], list[Floats]]:
+) -> tuple[tuple[int, int], list[Any]]:
     """Smallest tried periodic grid on which every correlation has non-negative eigenvalues, and these."""
     size = [_fast_length(2 * max(n - 1, 1)) for n in shape]
     while size[0] * size[1] <= LARGEST_GRID:

@@ -104,6 +104,9 @@ def _vecchia_root(place: Floats, correlation: SpatialCorrelation, neighbours: in
     order = np.random.default_rng(host_seed(0, "vecchia order")).permutation(len(place))
     ordered = place[order]
     earlier = _earlier_neighbours(ordered, neighbours)
+    rows: list[Any]
+    columns: list[Any]
+    values: list[Any]
     rows, columns, values = [np.arange(len(place))], [np.arange(len(place))], [np.ones(len(place))]
     deviations = np.ones(len(place))
     for start in range(1, len(place), 4096):
@@ -154,7 +157,7 @@ def _earlier_neighbours(ordered: Floats, neighbours: int) -> NDArray[np.int64]:
 
 
 def _query(points: Floats, where: Floats, count: int, offset: int) -> tuple[Floats, NDArray[np.int64]]:
-    distance, index = KDTree(points).query(where, k=np.arange(1, count + 1))
+    distance, index = KDTree(points).query(where, k=[*range(1, count + 1)])
     return np.asarray(distance), np.asarray(index) + offset
 
 
