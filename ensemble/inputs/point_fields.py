@@ -157,7 +157,8 @@ def _earlier_neighbours(ordered: Floats, neighbours: int) -> NDArray[np.int64]:
 
 
 def _query(points: Floats, where: Floats, count: int, offset: int) -> tuple[Floats, NDArray[np.int64]]:
-    distance, index = KDTree(points).query(where, k=[*range(1, count + 1)])
+    nearest: Any = [*range(1, count + 1)]  # a list, so that one neighbour keeps its axis
+    distance, index = KDTree(points).query(where, k=nearest)
     return np.asarray(distance), np.asarray(index) + offset
 
 
