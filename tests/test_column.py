@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ensemble.models.base import BuildSettings
+from ensemble.models.base import BuildSettings, resolve
 from ensemble.models.column.transport import erosion_events
 from ensemble.models.records.column import COLUMN
 
@@ -196,4 +196,4 @@ def test_uniform_and_given_profiles(x64):
 )
 def test_wrong_input_is_refused(x64, change, options, said):
     with pytest.raises(ValueError, match=said):
-        COLUMN.simulator(BuildSettings({**COLUMN.default_options(), **options}))(values(3, **change))
+        resolve(COLUMN.check)({**COLUMN.default_options(), **options}, values(3, **change))

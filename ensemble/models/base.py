@@ -78,6 +78,8 @@ class Model:
         at_records: ``"package.module:function"`` or function from :class:`BuildSettings` and a tuple of record
             numbers, rising, to a function like ``simulate`` whose series hold these records alone, equal to those of
             ``simulate`` to rounding, or ``None`` where these settings have no such form. Calibration uses it.
+        check: ``"package.module:function"`` or function from the options and the concrete inputs of one site to
+            nothing; raises ValueError with one sentence where inputs that are possible one by one do not fit together.
         ridges: nonlinear coordinates in which a posterior is nearer to a Gaussian.
     """
 
@@ -95,6 +97,7 @@ class Model:
     derives: str | None = None
     pools: tuple[str, ...] = ()
     at_records: str | Callable[[BuildSettings, tuple[int, ...]], Simulate | None] | None = None
+    check: str | Callable[[Mapping[str, Any], Arrays], None] | None = None
     ridges: tuple[Ridge, ...] = ()
 
     def default_options(self) -> dict[str, Any]:

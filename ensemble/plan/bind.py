@@ -89,7 +89,10 @@ def bind_model(study: StudyFile) -> BoundModel:
             if spec.used(chosen):
                 specs.setdefault(spec.name, spec)
     derived = {name: specs.pop(name) for name, _ in chain}
-    coordinates = resolve(model.coordinates)(options) if model.coordinates is not None else {}
+    try:
+        coordinates = resolve(model.coordinates)(options) if model.coordinates is not None else {}
+    except ValueError as error:
+        raise study.error(("options",), str(error)) from None
     for _, deriving in chain:
         extra = resolve(deriving.coordinates)(deriving.default_options()) if deriving.coordinates is not None else {}
         coordinates = {**extra, **coordinates}
@@ -178,7 +181,25 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
             arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
         )
         values[spec.name] = np.stack(stacked)
+    _check_together(study, bound, values, len(scenarios), len(sites.names))
     return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
+
+
+def _check_together(
+    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: int
+) -> None:
+    """Refuse inputs that are possible one by one and do not fit together, by the model's own check."""
+    check = bound.model.check
+    if check is None or bound.derivations:
+        return
+    run = resolve(check)
+    for scenario in range(scenarios):
+        for site in range(sites):
+            here = {n: a[min(scenario, len(a) - 1), min(site, a.shape[1] - 1)] for n, a in values.items()}
+            try:
+                run(bound.options, here)
+            except ValueError as error:
+                raise study.error(("inputs",), str(error)) from None
 
 
 def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:

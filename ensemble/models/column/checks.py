@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jax.core import Tracer
 
 from ensemble.models.column.layers import Layers
 
 
-def check_concrete(inputs: Mapping[str, Any], layers: Layers) -> None:
-    """:func:`check_inputs`, where no input is being traced (inside ``jit`` there are no values to look at)."""
-    if not any(isinstance(value, Tracer) for value in inputs.values()):
-        check_inputs({name: np.asarray(value) for name, value in inputs.items()}, layers)
+def check(options: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    """The check of the record ``column``: its options together, then :func:`check_inputs`.
+
+    Raises:
+        ValueError: layers with gaps or overlaps, an event depth that is impossible, or inputs that do not fit.
+    """
+    from ensemble.models.column.model import choose  # the model itself, with JAX, is loaded when a study is checked
+
+    layers = choose(options).layers
+    check_inputs({name: np.asarray(value) for name, value in inputs.items()}, layers)
 
 
 def check_inputs(inputs: Mapping[str, np.ndarray], layers: Layers) -> None:

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.base import BuildSettings, Simulate
-from ensemble.models.column.checks import check_concrete
 from ensemble.models.column.layers import make_layers
 from ensemble.models.column.site import BASES, CALCITE, POOLS, Site, prepare
 from ensemble.models.column.start import initial_state
@@ -33,7 +32,6 @@ def build(settings: BuildSettings) -> Simulate:
     wanted = set(settings.outputs)
 
     def simulate(inputs: Mapping[str, Any]) -> dict[str, Any]:
-        check_concrete(inputs, choices.layers)
         site = prepare(inputs, choices.layers, options["productivity"], choices.mixing_steps, choices.monthly)
         years = _years(inputs, choices, options["erosion"])
         first = jax.tree.map(lambda series: series[0], years)
