@@ -92,9 +92,14 @@ def new_study(name: str) -> str:
     """A commented study of a model, with typical values, that validates as it stands.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or it only serves as a model of an input.
     """
     model = _find(name)
+    if model.time is None and any("time" in spec.dims for spec in model.inputs):
+        raise InputError(
+            f"{name} is a model of an input ({model.derives}); write `{model.derives}: {{model: {name}}}` under the "
+            "inputs of a study of another model"
+        )
     options = model.default_options()
     lines = [
         f"# A study of {model.name}: {model.title}.",

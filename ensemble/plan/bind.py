@@ -79,6 +79,9 @@ def bind_model(study: StudyFile) -> BoundModel:
         model = load_model(record.model, study.folder)
     except ValueError as error:
         raise study.error(("model",), str(error)) from None
+    if model.time is None and any("time" in spec.dims for spec in (*model.inputs, *model.outputs)):
+        text = f"{model.name} is a model of an input and has no time axis of its own; name it under that input"
+        raise study.error(("model",), text)
     options = _options(study, model)
     chain = _derivations(study, model, options)
     arms = _option_arms(study, options)
