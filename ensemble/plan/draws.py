@@ -59,13 +59,19 @@ def _chosen(
 
 def _shared(uncertainty: Uncertainty, design: Design, members: np.ndarray, sites: np.ndarray) -> dict[str, np.ndarray]:
     """Draws that all sites of a member share, from the design's uniform numbers."""
-    shared, options = uncertainty.scalars_per("member"), uncertainty.options
-    uniforms = design.uniforms([entry.label for entry in (*shared, *options)], members)
-    uniforms[:, : len(shared)] = _dependent(uncertainty.copulas, "member", uniforms[:, : len(shared)])
-    drawn = {scalar.label: scalar.values(uniforms[:, [column]], sites) for column, scalar in enumerate(shared)}
-    for column, option in enumerate(options, start=len(shared)):
-        assert option.distribution is not None
-        drawn[option.label] = option.distribution.codes(uniforms[:, [column]]).astype(np.float64)
+    streams = list(uncertainty.shared_streams)
+    uniforms = design.uniforms(streams, members)
+    own = [scalar.label for scalar in uncertainty.scalars_per("member") if scalar.stream == scalar.label]
+    columns = [streams.index(label) for label in own]
+    uniforms[:, columns] = _dependent(uncertainty.copulas, "member", uniforms[:, columns])
+    drawn = {
+        scalar.label: scalar.values(uniforms[:, [streams.index(scalar.stream)]], sites)
+        for scalar in uncertainty.scalars_per("member")
+    }
+    for option in uncertainty.options:
+        assert option.distribution is not None  # only a design that sets values has none
+        codes = option.distribution.codes(uniforms[:, [streams.index(option.label)]])
+        drawn[option.label] = codes.astype(np.float64)
     return drawn
 
 
