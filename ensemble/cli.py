@@ -108,6 +108,30 @@ def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, memb
 
 
 @app.command()
+def work(
+    store: StorePath,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="study file; needed only where the store is not begun")
+    ] = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+) -> None:
+    """Compute tiles beside other workers until none is left; `ensemble run` then reduces and reports."""
+    with _guarded():
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import load_plan, plan_of_store, work_plan
+        from ensemble.store import Claims
+
+        plan = plan_of_store(store) if study is None else load_plan(study, set_ or (), seed, members)
+        claims = Claims(store, plan.study.record.execution.take_over)
+        note = f"stopped; finished tiles are kept in {store}, run the same command to go on"
+        stop_on_signals(lambda: claims.release_all() or note)
+        computed = work_plan(plan, store, claims, quiet=_Verbosity.quiet)
+        _say(f"{computed} of {plan.tiling.count} tiles computed here, none is left")
+
+
+@app.command()
 def decompose(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> None:
     """Which input causes the variance: the decomposition alone, with its own members, beside those of a run."""
     with _guarded():

@@ -74,6 +74,20 @@ def load_study(
     return StudyFile(validate(document), document, Path(file).parent)
 
 
+def study_from_record(study: Mapping[str, Any], file: Path) -> StudyFile:
+    """A study from its resolved record (:meth:`StudyFile.resolved`), as a store keeps it.
+
+    Args:
+        study: the record as plain data.
+        file: the study file it was read from; only its name and folder are used.
+
+    Raises:
+        InputError: the record is not one of this version.
+    """
+    document = Document(dict(study), {}, file)
+    return StudyFile(validate(document), document, file.parent)
+
+
 def validate(document: Document) -> StudyRecord:
     """The record of a document.
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ensemble.config.calibration import Calibrate
+from ensemble.config.execution import Execution
 from ensemble.config.given import Inputs, Observations, RasterSites, Scenario
 from ensemble.config.record import Number, Record
 from ensemble.config.stages import Credits, Decompose, Indicator, Mapping, Totals
@@ -90,17 +91,6 @@ class StoreOptions(Record):
         default="auto", description="keep every member, or only statistics (auto: keep up to 2 GB)"
     )
     tile: Tile = Field(default=Tile(), description="shape of the unit of work")
-
-
-class Execution(Record):
-    """How the run is carried out; never changes a number."""
-
-    max_failed: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.01, description="share of failed members that stops the run"
-    )
-    devices: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="devices to use (default: all of this machine)"
-    )
 
 
 class ReportOptions(Record):

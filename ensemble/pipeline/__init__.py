@@ -5,6 +5,7 @@ from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, load_plan, run_plan
+from ensemble.pipeline.working import plan_of_store, work_plan
 
 __all__ = [
     "CalibrationResult",
@@ -15,6 +16,8 @@ __all__ = [
     "export_store",
     "load_plan",
     "plan_notes",
+    "plan_of_store",
     "report_store",
     "run_plan",
+    "work_plan",
 ]

@@ -17,12 +17,13 @@ from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_
 from ensemble.pipeline.decomposing import check_decomposition, write_decomposition
 from ensemble.pipeline.decomposition_lines import decomposition_lines
 from ensemble.pipeline.layout import FLAGS, STAGE, packing_of, root_attributes, stage_of
+from ensemble.pipeline.origin import remember_study
 from ensemble.pipeline.reporting import write_store_report
 from ensemble.pipeline.statistics import statistics_of
 from ensemble.plan import Plan, make_plan
 from ensemble.propagate import FAILURES, TileResult, propagate
 from ensemble.provenance import Provenance, file_checksums, this_platform
-from ensemble.store import StoreWriter, open_writer
+from ensemble.store import StoreWriter, drop_claims, open_writer
 from ensemble.summary import Bins, summarise_tile
 
 STATISTICS = "statistics"
@@ -58,7 +59,15 @@ def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, mem
     Raises:
         InputError: anything is wrong with it.
     """
-    plan = make_plan(load_study(study, overrides, seed, members))
+    return checked(make_plan(load_study(study, overrides, seed, members)))
+
+
+def checked(plan: Plan) -> Plan:
+    """The plan, after every product that the study wants has been checked.
+
+    Raises:
+        InputError: one cannot be made.
+    """
     check_decomposition(plan)
     totals.check_totals(plan)
     credits.check_credits(plan)
@@ -84,6 +93,7 @@ def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
     bins = bins_for(plan, path)
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
+        remember_study(plan, path)
         compute_tiles(plan, store, bins.bins, quiet)
         if not plan.keep_members and not store.has_group(SAMPLE):
             store.write_group(SAMPLE, sample_of(plan))
@@ -95,6 +105,7 @@ def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
             write_decomposition(plan, store, quiet)
         _write_products(plan, store)
         report, headline = write_store_report(store)
+    drop_claims(path)
     failed = sum(entry.failed for entry in store.entries(STAGE).values())
     return RunResult(path, report, plan.members, failed, tuple(headline))
 
@@ -137,16 +148,26 @@ def compute_tiles(plan: Plan, store: StoreWriter, bins: Mapping[str, Bins], quie
     missing = [tile for tile in range(plan.tiling.count) if tile not in entries]
     failed = sum(entry.failed for entry in entries.values())
     done = sum(entry.pairs for entry in entries.values())
-    _refuse_failures(plan, failed)
+    refuse_failures(plan, failed)
     with progress(plan.study.name, plan.members * len(plan.sites), done, "members", quiet) as advance:
         for result in propagate(plan, missing):
             store.write_tile(STAGE, result.tile.index, tile_arrays(plan, result, bins))
             failed += int((result.failed > 0).sum())
             advance(result.failed.size)
-            _refuse_failures(plan, failed, result)
+            refuse_failures(plan, failed, result)
 
 
-def _refuse_failures(plan: Plan, failed: int, result: TileResult | None = None) -> None:
+def refuse_failures(plan: Plan, failed: int, result: TileResult | None = None) -> None:
+    """Stop where more members failed than the study allows.
+
+    Args:
+        plan: the plan.
+        failed: (member, site) pairs that failed so far.
+        result: the last tile, whose reasons are named.
+
+    Raises:
+        Stopped: they are too many.
+    """
     pairs = plan.members * len(plan.sites)
     allowed = plan.study.record.execution.max_failed
     if failed <= allowed * pairs:

@@ -27,7 +27,9 @@ A stage is described once and made before anything is computed; its tiles are th
   An array may have an axis ``tile`` with one entry a tile. Along a tiled axis that an array lacks only block 0
   writes it; what other tiles give for it is ignored.
 * ``open_writer`` creates or resumes; it holds the one writer's lock, which only it, ``verify_store`` and
-  nobody else needs. ``open_worker(path, platform)`` opens an existing store to write tiles beside others.
+  nobody else needs. ``open_worker(path, platform)`` opens an existing store to write tiles beside others;
+  ``open_shared(path, provenance, stages, attrs)`` makes it too, without a lock. ``Claims`` keep such workers from
+  computing the same tile, in files beside the store.
 * ``open_store(path)`` reads: ``.attrs``, ``.stages``, ``.tiling(stage)``, ``.finished_tiles(stage)``,
   ``.missing_tiles(stage)``, ``.read_tile(stage, tile, names)`` (checked against its digest),
   ``.dataset(group, unfinished="refuse"|"mask", chunks=None)``, ``.tree()``, ``.digest()``.
@@ -43,28 +45,36 @@ file an array, and never reads what lay there; its entry in the ledger follows w
 a tile; so a kill at any moment, or two workers at the same tile, leave either nothing or the same bytes.
 """
 
+from ensemble.store.claims import TAKE_OVER, Claim, Claims, Owner, drop_claims, read_claims
 from ensemble.store.export import export_csv, export_netcdf
 from ensemble.store.integrity import Damage, repair_metadata, verify_store
 from ensemble.store.read import Store, open_store
 from ensemble.store.status import StageStatus, Status, store_status
 from ensemble.store.template import TILE, ArrayTemplate, Stage, Tiling
-from ensemble.store.write import StoreWriter, open_worker, open_writer
+from ensemble.store.write import StoreWriter, open_shared, open_worker, open_writer
 
 __all__ = [
+    "TAKE_OVER",
     "TILE",
     "ArrayTemplate",
+    "Claim",
+    "Claims",
     "Damage",
+    "Owner",
     "Stage",
     "StageStatus",
     "Status",
     "Store",
     "StoreWriter",
     "Tiling",
+    "drop_claims",
     "export_csv",
     "export_netcdf",
+    "open_shared",
     "open_store",
     "open_worker",
     "open_writer",
+    "read_claims",
     "repair_metadata",
     "store_status",
     "verify_store",

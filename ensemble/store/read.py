@@ -102,6 +102,13 @@ class Store:
         finished = self.entries(stage)
         return [tile for tile in range(self.tiling(stage).count) if tile not in finished]
 
+    def has_tile(self, stage: str, tile: int) -> bool:
+        """Whether a tile is finished; reads its one entry."""
+        try:
+            return Entries(self.folder, self.stage(stage)).get(tile) is not None
+        except BrokenRecord:
+            return False
+
     def has_group(self, name: str) -> bool:
         """Whether a reduced group is complete."""
         return name in self.reduced_groups
@@ -158,7 +165,8 @@ class Store:
             decode_times=xr.coders.CFDatetimeCoder(time_unit="s"),
             decode_timedelta=False,
         )
-        missing = [] if owner is None else self.missing_tiles(owner.name)
+        tiled = owner is not None and any(path.rpartition("/")[0] == group for path in owner.arrays)
+        missing = self.missing_tiles(owner.name) if owner is not None and tiled else []
         if owner is None or not missing:
             return data
         if unfinished == "refuse":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,35 @@ def open_worker(path: Path | str, platform: Platform) -> StoreWriter:
     store = StoreWriter(path)
     refuse_other_platform(store, platform)
     return store
+
+
+def open_shared(
+    path: Path | str, provenance: Provenance, stages: Callable[[], Sequence[Stage]], attrs: Mapping[str, Any]
+) -> StoreWriter:
+    """Open a store to write tiles beside other workers, or make it; it takes no lock.
+
+    A store gets its name in one step, so of several workers that make it at once one succeeds and the others
+    find it.
+
+    Args:
+        path: its folder.
+        provenance: as in :func:`open_writer`.
+        stages: gives what it holds; asked for only where the store has to be made.
+        attrs: as in :func:`open_writer`.
+
+    Raises:
+        StoreRefused, StoreFull, Damaged: as :func:`open_writer`.
+    """
+    path = Path(path)
+    if not _refuse(path, provenance):
+        described = stages()
+        try:
+            create_store(path, provenance, described, attrs)
+        except (OSError, StoreRefused):  # another worker was first
+            if not (path / "ledger").is_dir():
+                raise
+    _refuse(path, provenance)
+    return StoreWriter(path)
 
 
 def refuse_other_study(store: Store, provenance: Provenance) -> None:

@@ -1,0 +1,82 @@
+"""A worker: tiles only, until none is left; any number of them share a store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ensemble.errors import StoreRefused
+from ensemble.execute.progress import progress
+from ensemble.pipeline.bins import bins_for
+from ensemble.pipeline.layout import STAGE, root_attributes, stage_of
+from ensemble.pipeline.origin import remember_study, study_of
+from ensemble.pipeline.run import checked, provenance_of, refuse_failures, tile_arrays
+from ensemble.plan import Plan, make_plan
+from ensemble.propagate import propagate
+from ensemble.store import Claims, open_shared, open_store
+
+# Seconds between two looks at tiles that others are computing.
+LOOK_EVERY = 1.0
+
+
+def plan_of_store(path: Path) -> Plan:
+    """The plan of a store that is there, from its own record of the study.
+
+    Raises:
+        StoreRefused: there is no store, or nothing tells where its study lies.
+        InputError: a file of the study is missing or wrong.
+    """
+    if not path.exists():
+        raise StoreRefused(f"there is no store {path}; add --study FILE to begin it")
+    return checked(make_plan(study_of(open_store(path))))
+
+
+def work_plan(plan: Plan, path: Path, claims: Claims, quiet: bool = False) -> int:
+    """Compute tiles of a plan beside other workers until none is left; returns how many this one computed.
+
+    The store is made if it is not there. Tiles that others have claimed are waited for, and taken over when
+    their claim is void, so that a worker that ends leaves a whole stage behind.
+
+    Args:
+        plan: the plan.
+        path: the store.
+        claims: claims of this process on tiles of the store.
+        quiet: show no progress.
+
+    Raises:
+        StoreRefused: the store belongs to another study or platform, or cannot be written.
+        Stopped: more members failed than ``execution.max_failed`` allows.
+    """
+    store = open_shared(
+        path, provenance_of(plan), lambda: [stage_of(plan, bins_for(plan, path))], root_attributes(plan)
+    )
+    remember_study(plan, path)
+    bins = bins_for(plan, path).bins
+    entries = store.entries(STAGE)
+    done, failed = (sum(getattr(e, name) for e in entries.values()) for name in ("pairs", "failed"))
+    refuse_failures(plan, failed)
+    computed = 0
+    with progress(plan.study.name, plan.members * len(plan.sites), done, "members", quiet) as advance:
+        while missing := store.missing_tiles(STAGE):
+            before = computed
+            mine = claims.take(STAGE, _in_own_order(missing), lambda tile: store.has_tile(STAGE, tile))
+            for result in propagate(plan, mine):
+                store.write_tile(STAGE, result.tile.index, tile_arrays(plan, result, bins))
+                claims.release(STAGE, result.tile.index)
+                computed += 1
+                failed += int((result.failed > 0).sum())
+                advance(result.failed.size)
+                refuse_failures(plan, failed, result)
+            if computed == before:
+                time.sleep(LOOK_EVERY)
+    return computed
+
+
+def _in_own_order(tiles: Sequence[int]) -> list[int]:
+    """The tiles from another place on in every worker, so that workers seldom ask for the same one."""
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    number = int(task) if task.isdecimal() else os.getpid()
+    start = int(len(tiles) * (number * 0.6180339887 % 1.0))
+    return [*tiles[start:], *tiles[:start]]

@@ -1,0 +1,107 @@
+"""Workers that share a store: any number of them, in any order, end with the bytes of one run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_models import write_toy
+
+from ensemble.errors import StoreRefused
+from ensemble.pipeline import load_plan, plan_of_store, run_plan, work_plan
+from ensemble.store import Claims, open_store, read_claims
+from ensemble.store.lock import beside
+
+HERE = Path(__file__).parent
+OVERRIDES = ["store.tile.members=16", "design.members=512"]
+DROPPED = [*OVERRIDES, "store.members=drop"]
+
+
+def plan_in(folder, overrides=OVERRIDES):
+    return load_plan(write_toy(folder), overrides, None, None)
+
+
+def test_any_number_of_workers_ends_with_the_bytes_of_one_run(tmp_path):
+    arguments = [str(write_toy(tmp_path)), str(tmp_path), json.dumps(DROPPED), json.dumps([1, 2, 4])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "many_workers.py"), *arguments],
+        env=environment, capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    report = json.loads(done.stdout.splitlines()[-1])
+    for number, store in report["stores"].items():
+        assert store["digest"] == report["local"], number
+        assert store["missing"] == 0
+        assert sum(store["counts"]) >= 32  # a tile may be computed twice, never less than once
+    assert not list(tmp_path.glob("*.claims"))
+
+
+def test_the_study_comes_from_the_store(tmp_path):
+    plan, store = plan_in(tmp_path), tmp_path / "out.zarr"
+    run_plan(plan, tmp_path / "local.zarr", quiet=True)
+    work_plan(plan, store, Claims(store), quiet=True)
+    (tmp_path / "study.yaml").write_text("no study any more")
+    again = plan_of_store(store)
+    assert again.study.resolved() == plan.study.resolved()
+    run_plan(again, store, quiet=True)
+    assert open_store(store).digest() == open_store(tmp_path / "local.zarr").digest()
+
+
+def test_a_worker_of_another_study_or_platform_is_refused(tmp_path, monkeypatch):
+    small = ["design.members=64"]
+    plan, store = plan_in(tmp_path, small), tmp_path / "out.zarr"
+    work_plan(plan, store, Claims(store), quiet=True)
+    with pytest.raises(StoreRefused, match=r"design.seed: 3 -> 4"):
+        work_plan(plan_in(tmp_path, [*small, "design.seed=4"]), store, Claims(store), quiet=True)
+    monkeypatch.setattr("ensemble.provenance.instruction_set", lambda: "abacus")
+    with pytest.raises(StoreRefused, match=r"begun on another platform \(instructions: \w+ -> abacus\)"):
+        work_plan(plan, store, Claims(store), quiet=True)
+
+
+def test_without_a_store_or_a_note_the_message_says_what_to_add(tmp_path):
+    with pytest.raises(StoreRefused, match="add --study FILE to begin it"):
+        plan_of_store(tmp_path / "nothing.zarr")
+    plan, store = plan_in(tmp_path, ["design.members=64"]), tmp_path / "out.zarr"
+    work_plan(plan, store, Claims(store), quiet=True)
+    beside(store, "study").unlink()
+    with pytest.raises(StoreRefused, match="add --study FILE"):
+        plan_of_store(store)
+
+
+class TestClaims:
+    def take(self, claims, tiles):
+        return list(claims.take("members", tiles, lambda tile: tile == 9))
+
+    def test_a_tile_is_given_once_and_a_finished_one_never(self, tmp_path):
+        first, second = Claims(tmp_path / "s.zarr"), Claims(tmp_path / "s.zarr")
+        assert self.take(first, [1, 2, 9]) == [1, 2]
+        assert self.take(second, [1, 2, 3, 9]) == [3]
+        first.release("members", 1)
+        assert self.take(second, [1, 2]) == [1]
+        second.release_all()
+        assert [c.tile for c in read_claims(tmp_path / "s.zarr")["members"]] == [2]
+
+    @pytest.mark.parametrize("how", ["old", "dead", "requeued", "half-written"])
+    def test_a_void_claim_is_taken_over(self, tmp_path, how, monkeypatch):
+        store = tmp_path / "s.zarr"
+        owner, claims = Claims(store), Claims(store, take_over=60.0)
+        assert self.take(owner, [5]) == [5]
+        (path,) = owner.held
+        note = json.loads(path.read_text())
+        assert self.take(claims, [5]) == []
+        if how == "dead":
+            child = subprocess.Popen([sys.executable, "-c", ""])
+            child.wait()
+            path.write_text(json.dumps(note | {"pid": child.pid}))
+        elif how == "requeued":
+            monkeypatch.setenv("SLURM_JOB_ID", "12")
+            path.write_text(json.dumps(note | {"pid": os.getppid(), "job": "12"}))
+        else:
+            path.write_text(json.dumps(note | {"host": "elsewhere"}) if how == "old" else '{"ho')
+            assert self.take(claims, [5]) == []
+            old = time.time() - 61
+            os.utime(path, (old, old))
+        assert self.take(claims, [5]) == [5]
