@@ -12,7 +12,7 @@ run: $(VENV)/.core
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Long statistical checks (coverage of intervals, simulation-based calibration, ...).
 test-slow: $(VENV)/.test
@@ -31,7 +31,7 @@ test-matrix:
 
 # The core tests on the lowest versions that pyproject.toml allows.
 test-lowest: $(VENV)-lowest/.test
-	$(VENV)-lowest/bin/python -m pytest
+	$(VENV)-lowest/bin/python -m pytest -n 2
 
 lint: $(VENV)/.test
 	$(BIN)/pre-commit run --all-files
