@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ensemble.plan import Plan
+from ensemble.plan.uncertainty import PosteriorDraw
 from ensemble.propagate import member_function
 
 
@@ -44,10 +45,12 @@ class Linearised:
 
 def linearise(plan: Plan) -> Linearised | None:
     """Gradients of a plan's outputs; ``None`` where no scalar is drawn from a distribution."""
-    scalars = [scalar for scalar in plan.uncertainty.scalars if scalar.distribution is not None]
+    scalars = [s for s in plan.uncertainty.scalars if s.distribution is not None or isinstance(s, PosteriorDraw)]
     if not scalars:
         return None
-    quiet = replace(plan, uncertainty=replace(plan.uncertainty, noises=(), weather=()), observations=plan.observations[:0])
+    quiet = replace(
+        plan, uncertainty=replace(plan.uncertainty, noises=(), weather=()), observations=plan.observations[:0]
+    )
     sites = len(plan.sites)
     centre = np.stack([np.broadcast_to(scalar.base, (sites,)) for scalar in scalars])
     sd = np.stack([np.broadcast_to(scalar.sd(), (sites,)) for scalar in scalars])
@@ -59,7 +62,9 @@ def linearise(plan: Plan) -> Linearised | None:
 
 def _arguments(plan: Plan, centre: np.ndarray) -> tuple[Any, ...]:
     real = np.float64 if plan.float64 else np.float32
-    base = {name: np.broadcast_to(a, (a.shape[0], len(plan.sites), *a.shape[2:])) for name, a in plan.base.values.items()}
+    base = {
+        name: np.broadcast_to(a, (a.shape[0], len(plan.sites), *a.shape[2:])) for name, a in plan.base.values.items()
+    }
     base = {name: np.moveaxis(array, 1, 0).astype(real) for name, array in base.items()}
     return centre.T.astype(real), base
 
@@ -95,4 +100,8 @@ def _correlation(plan: Plan, scalars: list[Any]) -> np.ndarray:
         places = [index for index, scalar in enumerate(scalars) if scalar.label in copula.names]
         columns = [copula.names.index(scalars[index].label) for index in places]
         matrix[np.ix_(places, places)] = copula.correlation[np.ix_(columns, columns)]
+    for stream in {scalar.stream for scalar in scalars if isinstance(scalar, PosteriorDraw)}:
+        places = [index for index, scalar in enumerate(scalars) if scalar.stream == stream]
+        drawn = [scalars[index].draws.reshape(len(scalars[index].draws), -1)[:, 0] for index in places]
+        matrix[np.ix_(places, places)] = np.atleast_2d(np.corrcoef(drawn))
     return matrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -59,11 +59,23 @@ class Uncertain(Record):
     )
     block: int = Field(default=1, ge=1, description="consecutive years kept together when weather years are resampled")
     units: str | None = Field(default=None, description="unit of the numbers given here (default: the model's)")
+    posterior: str | None = Field(
+        default=None, description="store of a calibration: its joint posterior (`posterior: STORE`, a text, is enough)"
+    )
+    unchecked: bool = Field(default=False, description="posterior: use it although its diagnostics failed")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return {"posterior": data} if isinstance(data, str) else data
 
     @model_validator(mode="after")
     def _kind(self) -> Uncertain:
-        if (self.weather is None) == (self.distribution is None):
-            raise ValueError("give either distribution or weather")
+        given = [name for name in ("distribution", "weather", "posterior") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of distribution, weather and posterior; found {' and '.join(given) or 'none'}"
+            )
         if self.weather is not None and self.file is None:
             raise ValueError("weather needs a file of past or projected years")
         if self.autocorrelation is not None and not -1.0 < self.autocorrelation < 1.0:

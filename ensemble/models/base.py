@@ -14,7 +14,7 @@ from typing import Any
 
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
-__all__ = ["BuildSettings", "Model", "Ridge", "Simulate", "TimeAxis", "resolve"]
+__all__ = ["BuildSettings", "Model", "Ridge", "Simulate", "TimeAxis", "Wall", "resolve"]
 
 Arrays = Mapping[str, Any]
 Simulate = Callable[[Arrays], dict[str, Any]]
@@ -53,6 +53,21 @@ class Ridge:
 
 
 @dataclass(frozen=True)
+class Wall:
+    """A value that an input cannot pass without spoiling the fit, so that the posterior ends steeply there.
+
+    Args:
+        input: the input.
+        limit: ``"package.module:function"`` or function from the observed decline (as in :class:`Ridge`) to the value.
+        variable: output whose first and last observation fix it.
+    """
+
+    input: str
+    limit: str | Callable[[Arrays], float]
+    variable: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A registered model. Plain data: the code behind ``build`` and ``coordinates`` is loaded late.
 
@@ -80,7 +95,7 @@ class Model:
             ``simulate`` to rounding, or ``None`` where these settings have no such form. Calibration uses it.
         check: ``"package.module:function"`` or function from the options and the concrete inputs of one site to
             nothing; raises ValueError with one sentence where inputs that are possible one by one do not fit together.
-        ridges: nonlinear coordinates in which a posterior is nearer to a Gaussian.
+        ridges, walls: nonlinear coordinates in which a posterior is nearer to a Gaussian.
     """
 
     name: str
@@ -99,6 +114,7 @@ class Model:
     at_records: str | Callable[[BuildSettings, tuple[int, ...]], Simulate | None] | None = None
     check: str | Callable[[Mapping[str, Any], Arrays], None] | None = None
     ridges: tuple[Ridge, ...] = ()
+    walls: tuple[Wall, ...] = ()
 
     def default_options(self) -> dict[str, Any]:
         """Value of every option when a study is silent."""

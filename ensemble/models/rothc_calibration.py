@@ -64,3 +64,8 @@ def log_k_hum(inputs: Arrays, observed: Arrays) -> jax.Array:
     left = _EDGE * jax.nn.softplus((observed["last"] - iom) / _EDGE)
     started = left + jax.nn.softplus(first - observed["last"])
     return jnp.log(jnp.log(started / left)) - jnp.log(inputs["rate_scale"] * observed["years"])
+
+
+def largest_iom(observed: Arrays) -> float:
+    """Inert pool (t C/ha) that the fit ends at: what is left at the last date cannot be less than what is inert."""
+    return observed["last"]

@@ -76,7 +76,7 @@ def design_of(plan: Plan, settings: Decompose) -> PickFreezeDesign:
         InputError: as :func:`~ensemble.design.pick_freeze.pick_freeze` refuses it.
     """
     uncertain = plan.uncertainty
-    shared = [entry.label for entry in (*uncertain.scalars_per("member"), *uncertain.options)]
+    shared = list(uncertain.shared_streams)
     series = [entry.label for entry in (*uncertain.scalars_per("site"), *uncertain.noises, *uncertain.weather)]
     correlation = np.eye(len(shared))
     copula = (uncertain.copulas or {}).get("member")
@@ -127,8 +127,7 @@ def families_of(plan: Plan, settings: Decompose) -> tuple[Family, ...] | None:
     discrete = bool(plan.uncertainty.options)
     for scalar in plan.uncertainty.scalars_per("member"):
         law = scalar.distribution
-        assert law is not None
-        if law.discrete:
+        if law is None or law.discrete:  # a number of a joint posterior has no quantile function of its own
             discrete = True
             continue
         try:

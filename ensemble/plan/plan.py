@@ -281,7 +281,7 @@ def _design(study: StudyFile, uncertainty: Uncertainty) -> Design:
     settings = study.record.design
     if not uncertainty.streams:
         return SingleDesign()
-    shared = [entry.label for entry in (*uncertainty.scalars_per("member"), *uncertainty.options)]
+    shared = list(uncertainty.shared_streams)
     try:
         return make_design(
             settings.type, settings.members, settings.seed, shared, settings.written_levels(), settings.errors

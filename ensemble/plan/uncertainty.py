@@ -18,6 +18,7 @@ from ensemble.inputs.series import check_noise
 from ensemble.inputs.tables import read_table
 from ensemble.plan.bind import BaseInputs, BoundModel, did_you_mean
 from ensemble.plan.fields import FieldDraws, read_fields
+from ensemble.plan.posterior import load_posterior
 from ensemble.plan.weather import WeatherHistory, read_weather
 from ensemble.specs import InputSpec
 from ensemble.units import conversion
@@ -55,6 +56,11 @@ class ScalarDraw:
     offset: float = 0.0
 
     @property
+    def stream(self) -> str:
+        """Stream of its uniform numbers: its own, unless it is drawn together with others."""
+        return self.label
+
+    @property
     def differs_by_site(self) -> bool:
         """Whether the sites of a member get different numbers."""
         return self.per == "site" or np.ndim(self.base) > 0
@@ -73,6 +79,34 @@ class ScalarDraw:
     def sd(self) -> np.ndarray:
         """Standard deviation in internal units, shape () or (sites,); 0 where the design sets the number."""
         return np.zeros(()) if self.distribution is None else np.asarray(self.distribution.sd) * self.factor
+
+
+@dataclass(frozen=True)
+class PosteriorDraw(ScalarDraw):
+    """A number that is drawn from a joint posterior, together with all others of the same posterior.
+
+    Args:
+        joint: name of the posterior's stream: all its numbers use the same draw of it.
+        draws: posterior draws in internal units, (draws,) or (draws, sites).
+    """
+
+    joint: str = ""
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def stream(self) -> str:
+        """Stream of the posterior it belongs to."""
+        return self.joint
+
+    def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
+        """Draws in internal units, (members, 1) or (members, sites); uniforms as in :class:`ScalarDraw`."""
+        index = np.minimum((uniforms[:, 0] * len(self.draws)).astype(np.int64), len(self.draws) - 1)
+        chosen = self.draws[index]
+        return chosen[:, None] if chosen.ndim == 1 else chosen[:, sites]
+
+    def sd(self) -> np.ndarray:
+        """Standard deviation of the draws, () or (sites,)."""
+        return self.draws.std(axis=0, ddof=1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +157,12 @@ class Uncertainty:
     notes: tuple[str, ...] = ()
     fields: Mapping[str, FieldDraws] = field(default_factory=dict)
 
+    @property
+    def shared_streams(self) -> tuple[str, ...]:
+        """Streams of the uniform numbers that all sites of a member share; a joint posterior is one of them."""
+        entries = (*self.scalars_per("member"), *self.options)
+        return tuple(dict.fromkeys(entry.stream if isinstance(entry, ScalarDraw) else entry.label for entry in entries))
+
     def scalars_per(self, per: str) -> tuple[ScalarDraw, ...]:
         """The scalars drawn per member, or per member and site."""
         return tuple(scalar for scalar in self.scalars if scalar.per == per)
@@ -149,7 +189,9 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
         if levels and entry.weather is None and entry.autocorrelation is None:
             text = f"a {study.record.design.type} design sets inputs and draws none; move '{label}' to levels or leave it out"
             raise study.error(("uncertain", label), text)
-        if entry.weather is not None:
+        if entry.posterior is not None:
+            found["scalars"] += read_posterior(study, bound, base, label, entry)
+        elif entry.weather is not None:
             found["weather"].append(read_weather(study, bound, base, label, entry))
         elif (entry.input or label).startswith("options."):
             found["options"].append(_option(study, bound, label, entry))
@@ -159,6 +201,7 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
             found["scalars"].append(_scalar(study, bound, base, label, entry))
     _refuse_twice_by_value(study, found["scalars"])
     scalars = tuple(found["scalars"])
+    _refuse_names_twice(study, scalars)
     notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution and s.distribution.note]
     fields = read_fields(study, base.sites, [s.label for s in scalars if s.per == "site"])
     notes += [f"{label}: alike in space, {entry.describe}" for label, entry in fields.items()]
@@ -171,6 +214,41 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
         tuple(notes),
         fields,
     )
+
+
+def read_posterior(
+    study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, entry: Uncertain
+) -> list[PosteriorDraw]:
+    """The numbers of a joint posterior, each bound to its input.
+
+    Raises:
+        InputError: there is no such posterior, it failed its gate, or it does not fit the study.
+    """
+    key = ("uncertain", label)
+    assert entry.posterior is not None
+    try:
+        found = load_posterior(study.path(entry.posterior), base.sites.names, entry.unchecked)
+    except ValueError as error:
+        raise study.error(key, str(error)) from None
+    specs, drawn = {**bound.specs, **bound.derived_specs}, []
+    for name, number in found.items():
+        if number.input not in specs:
+            text = f"the posterior has the input '{number.input}', which {bound.model.name} does not read here"
+            raise study.error(key, text)
+        spec = specs[number.input]
+        drawn.append(
+            PosteriorDraw(
+                name,
+                spec.name,
+                number.how,
+                "member",
+                number.draws.mean(axis=0),
+                spec.support,
+                joint=label,
+                draws=number.draws,
+            )
+        )
+    return drawn
 
 
 def _target(study: StudyFile, bound: BoundModel, label: str, entry: Uncertain) -> InputSpec:
@@ -321,6 +399,13 @@ def _noise(study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, en
     except ValueError as error:
         raise study.error(key, str(error)) from None
     return NoiseSeries(label, spec.name, how, entry.per, spread * factor, entry.autocorrelation)
+
+
+def _refuse_names_twice(study: StudyFile, scalars: tuple[ScalarDraw, ...]) -> None:
+    labels = [scalar.label for scalar in scalars]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise study.error(("uncertain", label), f"'{label}' is part of the posterior already; leave it out")
 
 
 def _refuse_twice_by_value(study: StudyFile, scalars: list[ScalarDraw]) -> None:

@@ -86,7 +86,7 @@ def calibrate(plan: Plan, settings: Calibrate, seed: int) -> Fit:
     size = problem.parameters.size
     modes = find_modes(problem.potential, size, settings.starts, _stream(seed, "starts"))
     draws, k = _draw(problem, modes, settings, seed)
-    scores = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.shear)))(draws.coordinates))
+    scores = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.straighten)))(draws.coordinates)[0])
     diagnostics = None
     if settings.method == "nuts":
         energy, diverging = draws.statistics["energy"], draws.statistics["diverging"]

@@ -30,6 +30,7 @@ class Parameter:
         value: from its scores, () or (sites,), to values in internal units.
         units, long_name: for the store.
         kind: ``input`` for an entry of `uncertain`, ``error`` for a spread of the likelihood.
+        input, how: the input it acts on, and whether it replaces, is added to, or multiplies it.
     """
 
     label: str
@@ -40,6 +41,8 @@ class Parameter:
     units: str
     long_name: str
     kind: str = "input"
+    input: str = ""
+    how: str = "value"
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def _input(plan: Plan, scalar: Any, sites: np.ndarray) -> Parameter:
     def value(z: jax.Array) -> jax.Array:
         return at(jnp.broadcast_to(z, law.shape) if law.shape else z) * scalar.factor + scalar.offset
 
-    return Parameter(scalar.label, count, by_site, law, value, units, what)
+    return Parameter(scalar.label, count, by_site, law, value, units, what, "input", scalar.input, scalar.how)
 
 
 def _spread(

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ensemble.config.calibration import Calibrate
+from ensemble.inference.calibration.coordinates import straight_coordinates
 from ensemble.inference.calibration.errors import ErrorModel, make_error_model
 from ensemble.inference.calibration.hoist import hoist
 from ensemble.inference.calibration.parameters import Parameters, make_parameters
 from ensemble.models.base import BuildSettings, Simulate, resolve
 from ensemble.plan import Plan
-from ensemble.propagate import chain, perturbed_inputs
+from ensemble.propagate import chain
 
 Values = Mapping[str, Any]
 
@@ -31,7 +32,8 @@ class Problem:
         rows: every observation, with ``held_out`` for those kept for testing.
         errors: errors of all rows.
         predict: from parameter values to the model at every row, shape (rows,).
-        shear: from coordinates in which curved ridges are straight, shape (size,), to scores; volume-preserving.
+        straighten: from coordinates in which the posterior is nearer to a Gaussian, shape (size,), to scores and the
+            logarithm of the Jacobian.
         notes: sentences for the user.
     """
 
@@ -39,7 +41,7 @@ class Problem:
     rows: pd.DataFrame
     errors: ErrorModel
     predict: Callable[[Values], jax.Array]
-    shear: Callable[[jax.Array], jax.Array]
+    straighten: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,8 +61,8 @@ class Problem:
 
     def potential(self, coordinates: jax.Array) -> jax.Array:
         """Minus the log posterior at straightened coordinates of shape (size,); large where it is not finite."""
-        scores = self.shear(coordinates)
-        total = self.log_prior(scores) + self.log_likelihood(scores)
+        scores, jacobian = self.straighten(coordinates)
+        total = self.log_prior(scores) + self.log_likelihood(scores) + jacobian
         return jnp.where(jnp.isfinite(total), -total, 1e10)
 
 
@@ -86,8 +88,8 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
     arms = np.array([plan.scenarios.index(name) for name in pairs["scenario"]])
     places = np.array([plan.sites.index(name) for name in pairs["site"]])
     predict = _predictor(plan, rows, parameters, arms, places, sites)
-    shear = _shear(plan, rows, parameters, arms, places, sites)
-    return Problem(parameters, rows, errors, predict, shear, (*notes, *_few(rows, parameters)))
+    straighten = straight_coordinates(plan, rows, parameters, arms, places, sites)
+    return Problem(parameters, rows, errors, predict, straighten, (*notes, *_few(rows, parameters)))
 
 
 def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
@@ -195,85 +197,6 @@ def _base_by_pair(
         else:
             base[name], axes[name] = jnp.asarray(array[0, 0]), None
     return base, axes
-
-
-def _shear(
-    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray, sites: list[int]
-) -> Callable[[jax.Array], jax.Array]:
-    """Coordinates in which the declared ridges are straight: one score is shifted by a function of the others."""
-    steps = []
-    for ridge in plan.bound.model.ridges:
-        labels = [s.label for s in plan.uncertainty.scalars if s.input == ridge.input and s.how != "offset"]
-        labels = [label for label in labels if not _entry(parameters, label).by_site]
-        decline = _decline(rows, ridge.variable)
-        if len(labels) != 1 or decline is None:
-            continue
-        pair, observed = decline
-        steps.append(
-            _shift(
-                plan, parameters, labels[0], resolve(ridge.centre), observed, int(arms[pair]), int(places[pair]), sites
-            )
-        )
-
-    def shear(coordinates: jax.Array) -> jax.Array:
-        scores = coordinates
-        for place, shift in steps:
-            scores = scores.at[place].add(shift(scores.at[place].set(0.0)))
-        return scores
-
-    return shear
-
-
-# A curve through the first and the last observation needs a decline that stands out from the errors.
-_LEAST_DECLINE, _LEAST_YEARS = 0.2, 5.0
-
-
-def _decline(rows: pd.DataFrame, variable: str) -> tuple[int, dict[str, float]] | None:
-    """The pair whose stock fell most between its first and last fitted observation, and that decline."""
-    best: tuple[float, int, dict[str, float]] | None = None
-    for pair, group in rows[(rows["variable"] == variable) & ~rows["held_out"]].groupby("pair"):
-        ordered = group.sort_values("time")
-        first, last = (float(ordered["value"].iloc[k]) for k in (0, -1))
-        years = float(ordered["time"].iloc[-1] - ordered["time"].iloc[0])
-        fall = 1.0 - last / first if first > 0 else 0.0
-        if years >= _LEAST_YEARS and fall >= _LEAST_DECLINE and (best is None or fall > best[0]):
-            best = fall, int(str(pair)), {"first": first, "last": last, "years": years}
-    return None if best is None else best[1:]
-
-
-def _entry(parameters: Parameters, label: str) -> Any:
-    return next(entry for entry in parameters.entries if entry.label == label)
-
-
-def _shift(
-    plan: Plan,
-    parameters: Parameters,
-    label: str,
-    centre: Callable[[Values, Values], jax.Array],
-    observed: dict[str, float],
-    arm: int,
-    place: int,
-    sites: list[int],
-) -> tuple[int, Callable[[jax.Array], jax.Array]]:
-    """Place of the score that is shifted, and by how much, from the other scores."""
-    read = perturbed_inputs(plan)
-    base = {
-        name: jnp.asarray(array[arm if array.shape[0] > 1 else 0, place if array.shape[1] > 1 else 0])
-        for name, array in plan.base.values.items()
-    }
-    labels, mine = {scalar.label for scalar in plan.uncertainty.scalars}, sites.index(place)
-
-    def curve(base: Values, scores: jax.Array) -> jax.Array:
-        values = {k: v[mine] if jnp.ndim(v) else v for k, v in parameters.values(scores).items() if k in labels}
-        return centre(read(values, {}, 0, base), observed)
-
-    origin = jnp.zeros(parameters.size)
-    quick = hoist(curve, base, origin)
-    value = _entry(parameters, label).value
-    low, high = (float(value(jnp.asarray(z))) for z in (-0.5, 0.5))
-    slope = float(np.log(high / low)) if low > 0.0 else np.inf
-    reference = float(quick(origin))
-    return parameters.offset(label), lambda scores: (quick(scores) - reference) / slope
 
 
 __all__ = ["Problem", "make_problem"]

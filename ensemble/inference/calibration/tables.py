@@ -57,6 +57,8 @@ def _draws(fit: Fit, values: dict[str, np.ndarray]) -> xr.Dataset:
             "display_units": entry.units,
             "long_name": entry.long_name,
             "kind": entry.kind,
+            "input": entry.input,
+            "how": entry.how,
         }
         variables[entry.label] = dims, value, attributes
     return xr.Dataset(variables, {**_chains(values[parameters.entries[0].label]), "site": list(parameters.sites)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ensemble.models.base import Model, Ridge
+from ensemble.models.base import Model, Ridge, Wall
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
 ROTHC = "Coleman and Jenkinson, RothC description, version 2.0.0 (2025)"
@@ -194,6 +194,7 @@ ROTHC_MODEL = Model(
     pools=("iom", "hum", "rpm", "bio", "dpm"),
     at_records="ensemble.models.rothc_calibration:at_records",
     ridges=(Ridge("k_hum", "ensemble.models.rothc_calibration:log_k_hum", "soc"),),
+    walls=(Wall("iom", "ensemble.models.rothc_calibration:largest_iom", "soc"),),
     cost=110.0,
     source=f"{ROTHC}; {FARINA}",
 )

@@ -1,0 +1,169 @@
+"""`calibrate:` in a study, from the file to the posterior, the exit code and the forecast."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from ensemble.cli import app
+from ensemble.config import InputError
+from ensemble.inference.calibration.importance import arviz
+from ensemble.pipeline import calibrate_plan, load_plan, run_plan
+
+MODEL = """\
+import jax.numpy as jnp
+from ensemble import InputSpec, Model, OutputSpec, TimeAxis
+
+def build(settings):
+    return lambda inputs: {"level": inputs["start"] + inputs["slope"] * jnp.cumsum(inputs["drive"])}
+
+LINE = Model(
+    name="line", title="a line", build=build, time=TimeAxis("year", per_year=1),
+    inputs=(InputSpec("start", "1", "start"), InputSpec("slope", "1", "slope"), InputSpec("drive", "1", "drive", dims=("time",))),
+    outputs=(OutputSpec("level", "1", "level", dims=("time",)),),
+)
+"""
+STUDY = """\
+model: line.py:LINE
+inputs: {period: {start: 2000, end: 2009}, drive: 1, start: 0, slope: 0}
+uncertain:
+  start: {distribution: normal, mean: 1, sd: 2}
+  slope: {distribution: normal, mean: 0, sd: 1}
+observations: {file: data.csv, variable: level, error: {absolute: 0.5}}
+calibrate:
+  likelihood: normal
+  errors: {date: {absolute: 0.4, shared_by: [time]}}
+  warmup: 300
+  draws: 600
+"""
+FORECAST = """\
+model: line.py:LINE
+inputs: {period: {start: 2000, end: 2029}, drive: 1, start: 0, slope: 0}
+uncertain:
+  posterior: fit.zarr
+  push: {input: drive, as: factor, distribution: lognormal, median: 1, cv: 0.1}
+design: {members: 2048, seed: 2}
+decompose: {rows: 64, surrogate: false}
+"""
+# Two measurements at the first date: they share an error, so they count for less than two.
+DATA = "time,value\n2000,1.4\n2000,1.8\n2002,2.9\n2004,2.8\n2006,4.9\n2008,6.1\n2009,5.9\n"
+
+
+def folder(path, study=STUDY, data=DATA):
+    (path / "line.py").write_text(MODEL)
+    (path / "data.csv").write_text(data)
+    (path / "study.yaml").write_text(study)
+    return path / "study.yaml"
+
+
+def closed_form():
+    """Mean and covariance of the conjugate posterior."""
+    rows = np.array([float(cell) for line in DATA.split()[1:] for cell in line.split(",")]).reshape(-1, 2)
+    design = np.column_stack([np.ones(len(rows)), rows[:, 0] - 1999])
+    errors = 0.25 * np.eye(len(rows)) + 0.16 * np.equal.outer(rows[:, 0], rows[:, 0])
+    weight = np.linalg.inv(errors)
+    prior = np.diag([1 / 4, 1])
+    covariance = np.linalg.inv(design.T @ weight @ design + prior)
+    return covariance @ (design.T @ weight @ rows[:, 1] + prior @ [1, 0]), covariance
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("conjugate")
+    study = folder(path)
+    result = CliRunner().invoke(app, ["calibrate", str(study), "--out", str(path / "fit.zarr")])
+    assert result.exit_code == 0, result.output
+    return path, result.output
+
+
+def groups(path):
+    tree = xr.open_datatree(path / "fit.zarr" / "calibration", engine="zarr", consolidated=False)
+    return arviz.InferenceData.from_datatree(tree) if hasattr(arviz, "InferenceData") else tree
+
+
+def test_a_conjugate_model_is_recovered_through_the_command(fitted):
+    path, said = fitted
+    assert said.startswith("The posterior may be used")
+    assert "conditional on a perfect model" in said
+    data = groups(path)
+    posterior = data["posterior"]
+    draws = np.stack([posterior[name].values.ravel() for name in ("start", "slope")])
+    mean, covariance = closed_form()
+    sd = np.sqrt(np.diag(covariance))
+    error = sd / np.sqrt(1000.0)  # at least 1,000 effective draws
+    assert (np.abs(draws.mean(axis=1) - mean) < 4 * error).all()
+    np.testing.assert_allclose(draws.std(axis=1), sd, rtol=0.08)
+    assert np.corrcoef(draws)[0, 1] == pytest.approx(covariance[0, 1] / np.prod(sd), abs=0.05)
+    assert data["posterior_predictive"]["value"].dims == ("chain", "draw", "observation")
+    assert data["sample_stats"]["diverging"].sum() == 0
+    assert float(arviz.ess(posterior)["slope"]) > 400
+    assert (path / "fit.calibration.html").stat().st_size > 20_000
+
+
+def test_a_forecast_keeps_the_joint_posterior(fitted):
+    path, _ = fitted
+    (path / "forecast.yaml").write_text(FORECAST)
+    plan = load_plan(path / "forecast.yaml", (), None, None)
+    run_plan(plan, path / "forecast.zarr", quiet=True)
+    drawn = xr.open_zarr(path / "forecast.zarr", group="inputs", consolidated=False)
+    posterior = groups(path)["posterior"]
+    pairs = {(a, b) for a, b in zip(posterior["start"].values.ravel(), posterior["slope"].values.ravel(), strict=True)}
+    assert {(a, b) for a, b in zip(drawn["start"].values, drawn["slope"].values, strict=True)} <= pairs
+    _, covariance = closed_form()
+    correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    assert np.corrcoef(drawn["start"], drawn["slope"])[0, 1] == pytest.approx(correlation, abs=0.05)
+    shares = xr.open_zarr(path / "forecast.zarr", group="decomposition", consolidated=False)
+    assert shares["parameter"].values.tolist() == ["posterior", "push"]
+
+
+def test_a_failed_fit_is_kept_marked_and_refused_downstream(tmp_path):
+    study = folder(tmp_path, STUDY.replace("warmup: 300", "warmup: 20").replace("draws: 600", "draws: 20"))
+    result = CliRunner().invoke(app, ["calibrate", str(study), "--out", str(tmp_path / "fit.zarr")])
+    assert result.exit_code == 4
+    assert "must not be used" in result.output and "effective sample size" in result.output
+    (tmp_path / "forecast.yaml").write_text(FORECAST)
+    with pytest.raises(InputError, match="failed its diagnostics and must not be used"):
+        load_plan(tmp_path / "forecast.yaml", (), None, None)
+    load_plan(tmp_path / "forecast.yaml", ("uncertain.posterior={posterior: fit.zarr, unchecked: true}",), None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("shared_by: [time]", "shared_by: [weather]", "errors.date: the observations have no column 'weather'"),
+        ("likelihood: normal", "likelihood: lognormal, hold_out: {site: [nowhere]}", "no observation has site nowhere"),
+        ("absolute: 0.4", "absolute: -0.4", "absolute"),
+        ("absolute: 0.4", "absolute: {distribution: lognormal, median: -1, cv: 1}", "calibrate.errors.date.absolute: "),
+        ("normal, mean: 0, sd: 1", "discrete, values: [0, 1]", "no density; a calibration needs continuous priors"),
+        ("variable: level", "variable: soc", "there is no output 'soc'"),
+        ("error: {absolute: 0.5}", "error: {absolute: 0}", "absolute"),
+    ],
+)
+def test_wrong_calibrations_are_refused_in_one_sentence(tmp_path, old, new, message):
+    if new.startswith("likelihood"):
+        new = new.replace(", ", "\n  ")
+    text = STUDY.replace(old, new)
+    study = folder(tmp_path, text)
+    with pytest.raises(InputError, match=message):
+        calibrate_plan(load_plan(study, (), None, None), tmp_path / "fit.zarr")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("2050,1", "outside the run"), ("2000,1.4", "each measurement is given once"), ("never,1", "is not a year")],
+)
+def test_wrong_observations_are_refused(tmp_path, row, message):
+    study = folder(tmp_path, data=f"{DATA}{row}\n")
+    with pytest.raises(InputError, match=message):
+        load_plan(study, (), None, None)
+
+
+def test_fewer_observations_than_parameters_are_said(tmp_path):
+    study = folder(
+        tmp_path,
+        STUDY.replace("  warmup: 300", "  method: laplace"),
+        "time,value\n2004,3\n",
+    )
+    result = calibrate_plan(load_plan(study, (), None, None), tmp_path / "fit.zarr")
+    assert any("1 observations inform 2 free parameters" in line for line in result.lines)
+    assert any("Gaussian approximation at the mode" in line for line in result.lines)
