@@ -25,6 +25,10 @@ class Pools(NamedTuple):
         """Sum over the pools."""
         return self.dpm + self.rpm + self.bio + self.hum
 
+    def scaled(self, factor: float | jax.Array) -> Pools:
+        """All of them times a factor."""
+        return Pools(self.dpm * factor, self.rpm * factor, self.bio * factor, self.hum * factor)
+
 
 class Kinetics(NamedTuple):
     """How fast pools decay and what becomes of the carbon; scalars.
@@ -57,7 +61,16 @@ def co2_ratio(clay: jax.Array, scale: float | jax.Array = 1.67) -> jax.Array:
 
 def kept_parts(rate: jax.Array, kinetics: Kinetics) -> Pools:
     """Part of each pool that survives a month whose product of rate factors is ``rate``."""
-    return Pools(*(jnp.exp(-k * rate) for k in kinetics.rates))
+    k = kinetics.rates
+    return Pools(jnp.exp(-k.dpm * rate), jnp.exp(-k.rpm * rate), jnp.exp(-k.bio * rate), jnp.exp(-k.hum * rate))
+
+
+def lost_parts(rate: jax.Array, kinetics: Kinetics) -> Pools:
+    """1 - :func:`kept_parts`, without cancellation."""
+    k = kinetics.rates
+    return Pools(
+        -jnp.expm1(-k.dpm * rate), -jnp.expm1(-k.rpm * rate), -jnp.expm1(-k.bio * rate), -jnp.expm1(-k.hum * rate)
+    )
 
 
 def decay(pools: Pools, kept: Pools, kinetics: Kinetics) -> tuple[Pools, jax.Array]:
@@ -69,24 +82,22 @@ def decay(pools: Pools, kept: Pools, kinetics: Kinetics) -> tuple[Pools, jax.Arr
 
 def add(pools: Pools, arriving: Pools) -> Pools:
     """Pools after the month's input, which RothC adds when the month is over."""
-    return Pools(*(pool + new for pool, new in zip(pools, arriving, strict=True)))
+    return Pools(pools.dpm + arriving.dpm, pools.rpm + arriving.rpm, pools.bio + arriving.bio, pools.hum + arriving.hum)
 
 
 def arrivals(
-    plant: jax.Array, manure: jax.Array, dpm_rpm_ratio: jax.Array, manure_dpm: jax.Array, manure_hum: jax.Array
+    plant: jax.Array, manure: jax.Array, dpm_part: jax.Array, manure_dpm: jax.Array, manure_hum: jax.Array
 ) -> Pools:
     """Input by pool, t C/ha; arrays of one shape, the two parts of manure scalars.
 
     Args:
         plant, manure: carbon that arrives, t C/ha.
-        dpm_rpm_ratio: DPM / RPM of the plant carbon.
+        dpm_part: part of the plant carbon that is DPM, from the ratio: ``r / (r + 1)``.
         manure_dpm, manure_hum: parts of manure carbon that are DPM and HUM; what is left is RPM.
     """
-    dpm = dpm_rpm_ratio / (dpm_rpm_ratio + 1.0) * plant
-    rpm = plant / (dpm_rpm_ratio + 1.0)
     return Pools(
-        dpm + manure_dpm * manure,
-        rpm + (1.0 - manure_dpm - manure_hum) * manure,
-        jnp.zeros_like(dpm),
+        dpm_part * plant + manure_dpm * manure,
+        (1.0 - dpm_part) * plant + (1.0 - manure_dpm - manure_hum) * manure,
+        jnp.zeros_like(plant),
         manure_hum * manure,
     )

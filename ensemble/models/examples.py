@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.models.base import Model, resolve
-from ensemble.specs import InputSpec
+from ensemble.specs import InputSpec, TimeAxis
 
 # A cropped loam in a temperate climate. Climate: mean year of the worked example in the RothC description
 # (2025, Table 2) and of the official example input; plant carbon and cover of a spring cereal.
@@ -84,8 +84,8 @@ def example_inputs(model: Model, options: Mapping[str, Any] | None = None, years
     sizes = {"month": 12}
     if model.coordinates is not None:
         sizes |= {name: len(values) for name, values in resolve(model.coordinates)(chosen).items()}
-    if model.time is not None:
-        sizes["time"] = model.time.lead + years * model.time.per_year
+    axis = model.time or TimeAxis("month")  # a model of an input takes the series of the model it serves
+    sizes["time"] = axis.lead + years * axis.per_year
     values = {}
     for spec in model.inputs:
         if spec.used(chosen):
@@ -96,7 +96,7 @@ def example_inputs(model: Model, options: Mapping[str, Any] | None = None, years
 
 def _monthly(model: Model, spec: InputSpec) -> bool:
     """Whether twelve values describe this input: a series of months, or an axis of months."""
-    series = spec.dims == ("time",) and model.time is not None and model.time.per_year == 12
+    series = spec.dims == ("time",) and (model.time is None or model.time.per_year == 12)
     return series or spec.dims == ("month",)
 
 

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.base import Arrays, BuildSettings, Simulate
-from ensemble.models.decomposition import Kinetics, Pools, add, decay, kept_parts
+from ensemble.models.decomposition import Kinetics, Pools, add, decay, kept_parts, lost_parts
+from ensemble.models.radiocarbon import next_activities
 
 # The official loop stops when the active carbon of two Decembers differs by less than this, t C/ha.
 LEGACY_CRITERION = 1e-6
@@ -46,7 +47,7 @@ def equilibrium(rates: jax.Array, arriving: Pools, kinetics: Kinetics, decay_exp
     def month(carry: Any, drivers: tuple[jax.Array, Pools]) -> tuple[Any, None]:
         (dpm, rpm), ((a, b), (c, d)), (bio, hum) = carry
         rate, new = drivers
-        parts = Pools(*(-jnp.expm1(-k * rate) for k in kinetics.rates))
+        parts = lost_parts(rate, kinetics)
         bio_loss, hum_loss = kept_isotope * parts.bio, kept_isotope * parts.hum
         ga, gb = dead + (1.0 - kinetics.to_bio) * bio_loss, -kinetics.to_bio * hum_loss
         gc, gd = -kinetics.to_hum * bio_loss, dead + (1.0 - kinetics.to_hum) * hum_loss
@@ -91,7 +92,6 @@ def legacy_equilibrium(
     arriving: Pools,
     modern: jax.Array,
     kinetics: Kinetics,
-    kept_isotope: float,
 ) -> LegacyStart:
     """Repeat the year as the official code does, from empty pools, until two Decembers agree.
 
@@ -105,12 +105,14 @@ def legacy_equilibrium(
         arriving: input of each month by pool, each (12,).
         modern: activity of the input as a fraction of modern, shape (12,).
         kinetics: of the soil.
-        kept_isotope: part of radiocarbon that survives a month.
     """
     resolution = 4.0 * float(jnp.finfo(modern.dtype).eps)
 
-    def month(state: tuple[Pools, Pools], drivers: Any) -> tuple[tuple[Pools, Pools], None]:
-        return carbon_and_activity(state, *drivers, kinetics, kept_isotope), None
+    def month(state: tuple[Pools, Pools], drivers: tuple[jax.Array, Pools, jax.Array]) -> tuple[Any, None]:
+        rate, new, activity = drivers
+        kept = kept_parts(rate, kinetics)
+        stocks = add(decay(state[0], kept, kinetics)[0], new)
+        return (stocks, next_activities(state[1], kept, new, activity, kinetics)), None
 
     def year(state: Any) -> Any:
         both, deficit, before, _, count = state
@@ -130,21 +132,6 @@ def legacy_equilibrium(
     undone = jnp.where(years < LEGACY_YEARS, 0.0, jnp.nan)
     pools, activities = (Pools(*(value + undone for value in group)) for group in (pools, activities))
     return LegacyStart(pools, activities, deficit, years)
-
-
-def carbon_and_activity(
-    state: tuple[Pools, Pools],
-    rate: jax.Array,
-    arriving: Pools,
-    modern: jax.Array,
-    kinetics: Kinetics,
-    kept_isotope: float,
-) -> tuple[Pools, Pools]:
-    """A month of stocks and of their radiocarbon activities, which decay once more and arrive with ``modern``."""
-    kept = kept_parts(rate, kinetics)
-    stocks, activities = (decay(pools, kept, kinetics)[0] for pools in state)
-    activities = Pools(*(value * kept_isotope for value in activities))
-    return add(stocks, arriving), add(activities, Pools(*(new * modern for new in arriving)))
 
 
 def inverse_scale(by_plants: Pools, by_manure: Pools, iom: jax.Array, soc_measured: jax.Array) -> jax.Array:

@@ -136,7 +136,7 @@ def deficits(start: jax.Array, gain: jax.Array, cover: jax.Array, limits: Moistu
         deficit = next_deficit(deficit, *drivers, limits)
         return deficit, deficit
 
-    return jax.lax.scan(month, start, (gain, cover), unroll=4)[1]
+    return jax.lax.scan(month, start, (gain, cover))[1]
 
 
 def recurring_deficit(gain: jax.Array, cover: jax.Array, limits: MoistureLimits) -> jax.Array:

@@ -8,7 +8,6 @@ twelve months of an equilibrium year, then the months of the run.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,43 +15,25 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.base import Arrays, BuildSettings, Simulate
-from ensemble.models.decomposition import Kinetics, Pools, add, arrivals, decay, kept_parts, make_kinetics
+from ensemble.models.decomposition import Pools, add, decay, kept_parts
 from ensemble.models.initial_pools import equilibrium, inverse_scale, legacy_equilibrium, pedotransfer_pools
 from ensemble.models.linear import Affine, from_step
-from ensemble.models.modifiers import (
-    MoistureLimits,
-    clay_limits,
-    deficits,
-    rate_cover,
-    rate_moisture,
-    rate_temperature,
-    recurring_deficit,
-    van_genuchten_limits,
+from ensemble.models.modifiers import recurring_deficit
+from ensemble.models.radiocarbon import DECAY_PER_MONTH, delta14c, next_activities
+from ensemble.models.rothc_site import (
+    Drivers,
+    Inputs,
+    Site,
+    make_drivers,
+    make_site,
+    month_factors,
+    part,
+    prepare,
+    rate_factors,
 )
-from ensemble.models.radiocarbon import DECAY_PER_MONTH, delta14c
 
 LEAD, MONTHS = 12, 12
-SERIES = (
-    "temperature", "precipitation", "pan_evaporation", "plant_carbon", "manure_carbon", "plant_cover",
-    "dpm_rpm_ratio", "modern_carbon",
-)  # fmt: skip
-KEPT_ISOTOPE = math.exp(-DECAY_PER_MONTH)
-
-Inputs = Mapping[str, jax.Array]
-
-
-class Factors(NamedTuple):
-    """Rate factors and moisture deficit (mm) of some months, each of shape (months,)."""
-
-    temperature: jax.Array
-    moisture: jax.Array
-    cover: jax.Array
-    deficit: jax.Array
-
-    @property
-    def rate(self) -> jax.Array:
-        """Product of the three rate factors."""
-        return self.temperature * self.moisture * self.cover
+RATES = ("rate_temperature", "rate_moisture", "rate_cover")
 
 
 class Start(NamedTuple):
@@ -88,155 +69,114 @@ def build(settings: BuildSettings) -> Simulate:
     def simulate(inputs: Arrays) -> dict[str, jax.Array]:
         inputs = prepare(inputs)
         start = initial_state(inputs, options)
-        run = _run_months(inputs, start, options)
-        return _march(inputs, run, start, settings)
+        return _march(make_site(inputs, options), _run_months(inputs, start, options), start, settings)
 
     return simulate
 
 
-def prepare(inputs: Arrays) -> dict[str, jax.Array]:
-    """Inputs in one floating type, series broadcast to one length (12 + n,)."""
-    dtype = jnp.result_type(0.0, *inputs.values())
-    arrays = {name: jnp.asarray(value, dtype) for name, value in inputs.items()}
-    length = max(arrays[name].size for name in SERIES if name in arrays)
-    return arrays | {name: jnp.broadcast_to(arrays[name], (length,)) for name in SERIES if name in arrays}
-
-
-def moisture_limits(inputs: Inputs, options: Mapping[str, Any]) -> MoistureLimits:
-    """Deficits (mm) at which this soil's behaviour changes, under the options ``moisture`` and ``bare``."""
-    to_wilting = options["bare"] == "wilting_point"
-    if options["moisture"] == "standard":
-        return clay_limits(inputs["clay"], inputs["depth"], to_wilting)
-    soil = (inputs[name] for name in ("clay", "silt", "organic_carbon", "bulk_density", "depth"))
-    return van_genuchten_limits(*soil, options["moisture"] == "van_genuchten_dry", to_wilting)
-
-
-def rate_factors(inputs: Inputs, months: Inputs, deficit: jax.Array, limits: MoistureLimits) -> Factors:
-    """Rate factors of consecutive months.
-
-    Args:
-        inputs: scalars of the site and the response functions.
-        months: ``temperature, precipitation, pan_evaporation, plant_cover`` of the months, each (months,).
-        deficit: moisture deficit before the first of them, mm.
-        limits: of the soil.
-    """
-    coefficients = (inputs[f"temperature_factor_{name}"] for name in ("scale", "slope", "shift"))
-    deficit = deficits(deficit, _water_gain(inputs, months), months["plant_cover"], limits)
-    return Factors(
-        rate_temperature(months["temperature"], *coefficients, inputs["frost_threshold"]),
-        rate_moisture(deficit, limits, inputs["moisture_factor_minimum"]),
-        rate_cover(months["plant_cover"], inputs["cover_factor"]),
-        deficit,
-    )
-
-
-def _water_gain(inputs: Inputs, months: Inputs) -> jax.Array:
-    return months["precipitation"] - inputs["pan_coefficient"] * months["pan_evaporation"]
-
-
-def _lead(inputs: Inputs) -> dict[str, jax.Array]:
-    return {name: inputs[name][:LEAD] for name in SERIES if name in inputs}
-
-
-def _run_months(inputs: Inputs, start: Start, options: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Series of the run, plant carbon scaled where the inverse spin-up says so."""
-    run = {name: inputs[name][LEAD:] for name in SERIES if name in inputs}
-    if options["spinup"] == "inverse" and options["inverse_input"] == "every_month":
-        run["plant_carbon"] = run["plant_carbon"] * start.plant_scale
-    return run
-
-
-def _arriving(inputs: Inputs, months: Inputs) -> Pools:
-    return arrivals(
-        months["plant_carbon"],
-        months["manure_carbon"],
-        months["dpm_rpm_ratio"],
-        inputs["manure_dpm"],
-        inputs["manure_hum"],
-    )
+def _run_months(inputs: Inputs, start: Start, options: Mapping[str, Any]) -> Drivers:
+    """Drivers of the run, plant carbon scaled where the inverse spin-up says so."""
+    every_month = options["spinup"] == "inverse" and options["inverse_input"] == "every_month"
+    return part(make_drivers(inputs, options, start.plant_scale if every_month else 1.0), slice(LEAD, None))
 
 
 def initial_state(inputs: Inputs, options: Mapping[str, Any]) -> Start:
     """Pools, activities and deficit before the first month, by the option ``spinup``; inputs from :func:`prepare`."""
-    limits, kinetics, lead = moisture_limits(inputs, options), make_kinetics(inputs), _lead(inputs)
-    one = jnp.ones_like(kinetics.to_bio)
+    site, year = make_site(inputs, options), part(make_drivers(inputs, options), slice(LEAD))
     if options["spinup"] == "legacy":
-        return _legacy(inputs, lead, limits, kinetics, options["radiocarbon"])
-    deficit = recurring_deficit(_water_gain(inputs, lead), lead["plant_cover"], limits)
-    if options["spinup"] in ("given", "pedotransfer"):
-        if options["spinup"] == "given":
-            pools = Pools(*(inputs[f"initial_{pool}"] for pool in Pools._fields))
-        else:
-            pools = pedotransfer_pools(inputs["soc_measured"], inputs["iom"], inputs["clay"])
-        activities = None
-        if options["radiocarbon"]:
-            activities = Pools(*(pool * inputs["initial_modern"] / 100.0 for pool in pools))
-        return Start(pools, activities, deficit, one)
-    rates = rate_factors(inputs, lead, deficit, limits).rate
+        return _legacy(site, year)
+    deficit = recurring_deficit(year.water, year.cover, site.limits)
+    one = jnp.ones_like(deficit)
+    if options["spinup"] == "given":
+        return _known(site, Pools(*(inputs[f"initial_{pool}"] for pool in Pools._fields)), deficit, options)
+    if options["spinup"] == "pedotransfer":
+        return _known(site, pedotransfer_pools(inputs["soc_measured"], inputs["iom"], inputs["clay"]), deficit, options)
+    rates = rate_factors(site, deficit, year).rate
     scale = one
     if options["spinup"] == "inverse":
-        none = jnp.zeros_like(lead["plant_carbon"])
-        by_plants = equilibrium(rates, _arriving(inputs, lead | {"manure_carbon": none}), kinetics)
-        by_manure = equilibrium(rates, _arriving(inputs, lead | {"plant_carbon": none}), kinetics)
+        by_plants, by_manure = (
+            equilibrium(rates, site.arriving(alone), site.kinetics)
+            for alone in (year._replace(manure=0.0 * year.manure), year._replace(plant=0.0 * year.plant))
+        )
         scale = inverse_scale(by_plants, by_manure, inputs["iom"], inputs["soc_measured"])
-        lead = lead | {"plant_carbon": lead["plant_carbon"] * scale}
-    arriving = _arriving(inputs, lead)
+    arriving = site.arriving(year._replace(plant=year.plant * scale))
+    activities = None
+    if year.modern is not None:
+        activities = equilibrium(rates, arriving.scaled(year.modern), site.kinetics, DECAY_PER_MONTH)
+    return Start(equilibrium(rates, arriving, site.kinetics), activities, deficit, scale)
+
+
+def _known(site: Site, pools: Pools, deficit: jax.Array, options: Mapping[str, Any]) -> Start:
+    """A start from pools that are known, with one activity for all of them."""
     activities = None
     if options["radiocarbon"]:
-        modern = Pools(*(new * lead["modern_carbon"] / 100.0 for new in arriving))
-        activities = equilibrium(rates, modern, kinetics, DECAY_PER_MONTH)
-    return Start(equilibrium(rates, arriving, kinetics), activities, deficit, scale)
+        activities = pools.scaled(site.inputs["initial_modern"] / 100.0)
+    return Start(pools, activities, deficit, jnp.ones_like(deficit))
 
 
-def _legacy(inputs: Inputs, lead: Inputs, limits: MoistureLimits, kinetics: Kinetics, radiocarbon: bool) -> Start:
+def _legacy(site: Site, year: Drivers) -> Start:
     def year_rates(deficit: jax.Array) -> tuple[jax.Array, jax.Array]:
-        factors = rate_factors(inputs, lead, deficit, limits)
+        factors = rate_factors(site, deficit, year)
         return factors.rate, factors.deficit[-1]
 
-    modern = lead["modern_carbon"] / 100.0 if radiocarbon else jnp.ones_like(lead["plant_carbon"])
-    settled = legacy_equilibrium(year_rates, _arriving(inputs, lead), modern, kinetics, KEPT_ISOTOPE)
-    activities = settled.activities if radiocarbon else None
-    return Start(settled.pools, activities, settled.deficit, jnp.ones_like(kinetics.to_bio))
+    modern = jnp.ones_like(year.plant) if year.modern is None else year.modern
+    settled = legacy_equilibrium(year_rates, site.arriving(year), modern, site.kinetics)
+    activities = None if year.modern is None else settled.activities
+    return Start(settled.pools, activities, settled.deficit, jnp.ones_like(settled.deficit))
 
 
-class Carry(NamedTuple):
-    """What a month hands to the next; scalars, t C/ha but for the deficit."""
+class State(NamedTuple):
+    """What a month hands to the next; scalars, t C/ha but for the deficit.
+
+    Args:
+        pools, activities, deficit: as in :class:`Start`.
+        unexplained: change of stock minus input plus CO2, summed month by month.
+        turnover: initial stock plus input so far.
+    """
 
     pools: Pools
     activities: Pools | None
     deficit: jax.Array
-    unexplained: jax.Array  # change - input + CO2, summed over the months so far
-    turnover: jax.Array  # initial stock plus input so far
+    unexplained: jax.Array
+    turnover: jax.Array
 
 
-class Month(NamedTuple):
-    """What a month leaves to be recorded; scalars, or a year of them where months are recorded."""
+def _month(site: Site, state: State, now: Drivers) -> tuple[State, dict[str, jax.Array]]:
+    """One month: the new state, and the fluxes and rate factors of the month by output name."""
+    factors = month_factors(site, state.deficit, now)
+    kept, arriving = kept_parts(factors.rate, site.kinetics), site.arriving(now)
+    decayed, lost = decay(state.pools, kept, site.kinetics)
+    pools, co2 = add(decayed, arriving), site.kinetics.to_co2 * lost
+    activities = state.activities
+    if activities is not None and now.modern is not None:
+        activities = next_activities(activities, kept, arriving, now.modern, site.kinetics)
+    given = now.plant + now.manure
+    change = Pools(*(new - old for new, old in zip(pools, state.pools, strict=True))).total
+    unexplained = state.unexplained + (change - given + co2)
+    state = State(pools, activities, factors.deficit, unexplained, state.turnover + given)
+    return state, {"co2": co2} | dict(zip(RATES, factors[:3], strict=True))
 
-    pools: Pools
-    activity: jax.Array | None
-    co2: jax.Array
 
+def _march(site: Site, run: Drivers, start: Start, settings: BuildSettings) -> dict[str, jax.Array]:
+    """The run in blocks of one record (or of one year of monthly records), gradients checkpointed by block.
 
-def _march(inputs: Inputs, run: Inputs, start: Start, settings: BuildSettings) -> dict[str, jax.Array]:
-    """The run in blocks of one record (or of one year of monthly records), gradients checkpointed by block."""
-    months, steps = run["temperature"].size, settings.steps_per_record
+    Each month does all of its arithmetic at once: under ``vmap`` that keeps every array one vector of members, and
+    a factor that no member perturbs stays one number.
+    """
+    months, steps = run.temperature.size, settings.steps_per_record
     if months % steps:
         raise ValueError(f"{months} months cannot be cut into records of {steps}; give a multiple of {steps}")
     block = steps if steps > 1 else MONTHS
-    blocks = {name: _cut(series, block) for name, series in run.items()}
-    limits, kinetics = moisture_limits(inputs, settings.options), make_kinetics(inputs)
     wanted = _wanted(settings)
 
-    def one(carry: Carry, months: Inputs) -> tuple[Carry, dict[str, jax.Array]]:
-        factors = rate_factors(inputs, months, carry.deficit, limits)
-        carry, recorded = _block(carry, factors.rate, months, inputs, kinetics, monthly=steps == 1)
-        record = _record(factors, recorded, inputs["iom"], wanted, monthly=steps == 1)
-        record["balance"] = jnp.abs(carry.unexplained) / jnp.maximum(carry.turnover, 1e-30)
-        return carry._replace(deficit=factors.deficit[-1]), record
+    def one(state: State, months: Drivers) -> tuple[State, dict[str, jax.Array]]:
+        state, record = (_monthly if steps == 1 else _summed)(site, state, months, wanted)
+        return state, record | {"balance": jnp.abs(state.unexplained) / jnp.maximum(state.turnover, 1e-30)}
 
     zero = jnp.zeros_like(start.deficit)
-    carry = Carry(start.pools, start.activities, start.deficit, zero, start.pools.total)
-    _, records = jax.lax.scan(jax.checkpoint(one, prevent_cse=False), carry, blocks)
+    state = State(start.pools, start.activities, start.deficit, zero, start.pools.total)
+    blocks = jax.tree.map(lambda series: _cut(series, block), run)
+    _, records = jax.lax.scan(jax.checkpoint(one, prevent_cse=False), state, blocks)
     balance = jnp.max(records.pop("balance"))
     outputs = {name: values.reshape(-1)[: months // steps] for name, values in records.items()}
     return outputs | {"balance": balance, "plant_carbon_scale": start.plant_scale}
@@ -244,65 +184,53 @@ def _march(inputs: Inputs, run: Inputs, start: Start, settings: BuildSettings) -
 
 def _cut(series: jax.Array, block: int) -> jax.Array:
     """A series as (blocks, months); a last year that is not whole is filled up with its last month."""
-    count = -(-series.size // block)
-    return jnp.pad(series, (0, count * block - series.size), mode="edge").reshape(count, block)
+    missing = -series.size % block
+    whole = jnp.pad(series, (0, missing), mode="edge") if missing else series
+    return whole.reshape(-1, block)
 
 
 def _wanted(settings: BuildSettings) -> frozenset[str]:
     """Names of the time series to return; everything where the settings name nothing."""
-    every = {"soc", "iom", "co2", "smd", *Pools._fields, *(f"rate_{name}" for name in Factors._fields[:3])}
+    every = {"soc", "iom", "co2", "smd", *Pools._fields, *RATES}
     every |= {"delta14c"} if settings.options["radiocarbon"] else set()
     return frozenset(every & set(settings.outputs) if settings.outputs else every)
 
 
-def _block(
-    carry: Carry, rates: jax.Array, months: Inputs, inputs: Inputs, kinetics: Kinetics, monthly: bool
-) -> tuple[Carry, Month]:
-    """The months of one block: the carry at its end, and its months (or, for a longer record, end and sum)."""
-    split = inputs["manure_dpm"], inputs["manure_hum"]
+def _monthly(site: Site, state: State, months: Drivers, wanted: frozenset[str]) -> tuple[State, dict[str, jax.Array]]:
+    """Months of a block with all that is recorded of them, each (months,)."""
 
-    def month(state: tuple[Carry, jax.Array], drivers: tuple[jax.Array, Inputs]) -> tuple[Any, Month | None]:
-        carry, respired = state
-        rate, now = drivers
-        kept = kept_parts(rate, kinetics)
-        arriving = arrivals(now["plant_carbon"], now["manure_carbon"], now["dpm_rpm_ratio"], *split)
-        decayed, lost = decay(carry.pools, kept, kinetics)
-        pools, co2 = add(decayed, arriving), kinetics.to_co2 * lost
-        activities = carry.activities
-        if activities is not None:
-            aged = Pools(*(KEPT_ISOTOPE * value for value in decay(activities, kept, kinetics)[0]))
-            activities = add(aged, Pools(*(new * (now["modern_carbon"] / 100.0) for new in arriving)))
-        given = now["plant_carbon"] + now["manure_carbon"]
-        change = Pools(*(new - old for new, old in zip(pools, carry.pools, strict=True))).total
-        unexplained = carry.unexplained + (change - given + co2)
-        carry = Carry(pools, activities, carry.deficit, unexplained, carry.turnover + given)
-        recorded = Month(pools, activities.total if activities is not None else None, co2) if monthly else None
-        return (carry, respired + co2), recorded
+    def month(state: State, now: Drivers) -> tuple[State, dict[str, jax.Array]]:
+        state, flows = _month(site, state, now)
+        return state, _keep(flows, wanted) | _stocks(site, state, wanted)
 
-    state = carry, jnp.zeros_like(carry.turnover)
-    (carry, respired), recorded = jax.lax.scan(month, state, (rates, dict(months)), unroll=4)
-    if recorded is None:
-        recorded = Month(carry.pools, carry.activities.total if carry.activities is not None else None, respired)
-    return carry, recorded
+    return jax.lax.scan(month, state, months)
 
 
-def _record(
-    factors: Factors, recorded: Month, iom: jax.Array, wanted: frozenset[str], monthly: bool
-) -> dict[str, jax.Array]:
-    """The wanted outputs of one block: (12,) where months are recorded, else scalars."""
-    total = recorded.pools.total
-    outputs = recorded.pools._asdict() | {
-        "co2": recorded.co2,
-        "soc": total + iom,
-        "iom": jnp.broadcast_to(iom, total.shape),
-    }
-    outputs["smd"] = factors.deficit if monthly else factors.deficit[-1]
-    for name in Factors._fields[:3]:
-        series = getattr(factors, name)
-        outputs[f"rate_{name}"] = series if monthly else jnp.mean(series)
-    if recorded.activity is not None:
-        outputs["delta14c"] = delta14c(total, recorded.activity, iom)
-    return {name: values for name, values in outputs.items() if name in wanted}
+def _summed(site: Site, state: State, months: Drivers, wanted: frozenset[str]) -> tuple[State, dict[str, jax.Array]]:
+    """Months of a block: stocks at its end, CO2 summed and rate factors averaged over it; scalars."""
+    count = months.temperature.size
+
+    def month(carry: tuple[State, dict[str, jax.Array]], now: Drivers) -> tuple[Any, None]:
+        state, flows = _month(site, carry[0], now)
+        return (state, {name: total + flows[name] for name, total in carry[1].items()}), None
+
+    zeros = {name: jnp.zeros_like(state.turnover) for name in ("co2", *RATES) if name in wanted}
+    (state, sums), _ = jax.lax.scan(month, (state, zeros), months)
+    record = {name: total if name == "co2" else total / count for name, total in sums.items()}
+    return state, record | _stocks(site, state, wanted)
+
+
+def _keep(outputs: dict[str, jax.Array], wanted: frozenset[str]) -> dict[str, jax.Array]:
+    return {name: value for name, value in outputs.items() if name in wanted}
+
+
+def _stocks(site: Site, state: State, wanted: frozenset[str]) -> dict[str, jax.Array]:
+    """The wanted outputs that are the state itself, at the end of a month."""
+    total, iom = state.pools.total, site.inputs["iom"]
+    outputs = state.pools._asdict() | {"soc": total + iom, "iom": iom, "smd": state.deficit}
+    if state.activities is not None:
+        outputs["delta14c"] = delta14c(total, state.activities.total, iom)
+    return _keep(outputs, wanted)
 
 
 def monthly_rates(inputs: Arrays, settings: BuildSettings) -> jax.Array:
@@ -311,10 +239,14 @@ def monthly_rates(inputs: Arrays, settings: BuildSettings) -> jax.Array:
     It does not depend on the rate constants or on carbon, so a calibration of those computes it once.
     """
     inputs = prepare(inputs)
-    limits, lead = moisture_limits(inputs, settings.options), _lead(inputs)
-    deficit = recurring_deficit(_water_gain(inputs, lead), lead["plant_cover"], limits)
-    run = {name: inputs[name][LEAD:] for name in SERIES if name in inputs}
-    return rate_factors(inputs, run, deficit, limits).rate * inputs["rate_scale"]
+    site, drivers = make_site(inputs, settings.options), make_drivers(inputs, settings.options)
+    return _run_rates(site, drivers) * inputs["rate_scale"]
+
+
+def _run_rates(site: Site, drivers: Drivers) -> jax.Array:
+    year = part(drivers, slice(LEAD))
+    deficit = recurring_deficit(year.water, year.cover, site.limits)
+    return rate_factors(site, deficit, part(drivers, slice(LEAD, None))).rate
 
 
 def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequence[int]) -> Affine:
@@ -340,9 +272,13 @@ def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequenc
     pairs = list(itertools.pairwise(boundaries))
     if not pairs or boundaries[0] < 0 or boundaries[-1] > months or any(b <= a for a, b in pairs):
         raise ValueError(f"segment boundaries {list(boundaries)} are not allowed; allowed: rising, 0 to {months}")
+    site = make_site(inputs, settings.options)
     run = _run_months(inputs, initial_state(inputs, settings.options), settings.options)
-    rates = monthly_rates(inputs | {"rate_scale": jnp.ones_like(inputs["rate_scale"])}, settings)
-    arriving, kinetics = _arriving(inputs, run), make_kinetics(inputs)
+    rates, arriving, kinetics = (
+        _run_rates(site, make_drivers(inputs, settings.options)),
+        site.arriving(run),
+        site.kinetics,
+    )
     longest = max(b - a for a, b in pairs)
     index = jnp.asarray([[a + k for k in range(longest)] for a, _ in pairs])
     inside = jnp.asarray([[a + k < b for k in range(longest)] for a, b in pairs])
@@ -355,7 +291,7 @@ def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequenc
             def month(pools: Pools, drivers: tuple[jax.Array, Pools]) -> tuple[Pools, None]:
                 rate, new = drivers
                 decayed, _ = decay(pools, kept_parts(rate, kinetics), kinetics)
-                return add(decayed, Pools(*(value * constant for value in new))), None
+                return add(decayed, new.scaled(constant)), None
 
             return jnp.stack(jax.lax.scan(month, Pools(*start), drivers)[0])
 
