@@ -71,13 +71,13 @@ def distribution_section(results: Results) -> Section:
     """Distribution at the end of every scenario, and of the paired differences."""
     site = results.shown_sites[0]
     panels = [ridge_panel("ridge-value", [_ridge(results, s, site) for s in results.shown_scenarios], results.unit)]
-    table, lead = None, f"Distribution over members {results.moment}.".replace(" .", ".")
+    table, lead = None, f"Distribution over members{results.at}."
     if len(results.scenarios) > 1:
         changes = [ridge for s in results.shown_scenarios[1:] if (ridge := difference(results, s, site)) is not None]
         reference = results.title_of(results.scenarios[0])
         if changes:
             panels.append(_difference_panel(changes, results))
-            lead = f"First each scenario {results.moment}, then its difference from “{reference}”, member by member: draws that both share cancel, so the difference is known better than the two values apart."
+            lead = f"First each scenario{results.at}, then its difference from “{reference}”, member by member: draws that both share cancel, so the difference is known better than the two values apart."
         table = _difference_table(results, site, reference)
     where = f" Site {site}." if len(results.all_sites) > 1 else ""
     bands = " and ".join(f"{100 * level:g} %" for level, _, _ in results.bands[:2])
@@ -108,7 +108,7 @@ def _probability_tables(results: Results, site: str) -> tuple[Table, ...]:
         )
         rows.append((results.title_of(scenario), *cells))
     header = ("scenario", *(f"above {value:g} {results.unit}" for value in thresholds))
-    caption = f"Probability {results.moment} over the members, with its Monte Carlo standard error."
+    caption = f"Probability{results.at} over the members, with its Monte Carlo standard error."
     return (Table(header, tuple(rows), caption.replace("  ", " ")),)
 
 
@@ -156,7 +156,7 @@ def _difference_table(results: Results, site: str, reference: str) -> Table:
     arms = results.scenarios[1:][:LISTED_SCENARIOS]
     pairs = [(results.end_members(arm, site), results.end_members(results.scenarios[0], site)) for arm in arms]
     header = ("scenario", "mean difference", "90 % interval", "sd", "sd if not paired", "probability of a gain")
-    text = f"Difference from “{reference}” {results.moment}, {results.unit}."
+    text = f"Difference from “{reference}”{results.at}, {results.unit}."
     if any(one is None or other is None for one, other in pairs):
         return Table(header[:3], tuple(_known_difference(results, arm, site) for arm in arms), text)
     rows = []
@@ -187,7 +187,7 @@ def sites_section(results: Results) -> Section:
         scale = float(np.median(sd[known])) if known.any() else np.nan
         rows.append((results.title_of(scenario), *(number(v, scale) for v in spans), number(scale)))
     header = ("scenario", "smallest", "lower quartile", "median", "upper quartile", "largest", "typical sd")
-    caption = f"Means of the sites {results.moment}, {results.unit}; typical sd is the median over sites of the standard deviation over members."
+    caption = f"Means of the sites{results.at}, {results.unit}; typical sd is the median over sites of the standard deviation over members."
     missing = int((results.statistics["members_used"] == 0).sum())
     lead = f"{plural(len(results.all_sites), 'site')} were simulated; {', '.join(results.shown_sites)} {'is' if len(results.shown_sites) == 1 else 'are'} shown in full."
     remarks = (

@@ -64,5 +64,5 @@ def _panel(results: Results, scenario: str, site: str, stack: np.ndarray, shades
         f"{pool} {number(float(v), top / 20)}" for pool, v in zip(results.pools, stack[:, -1], strict=True)
     )
     return draw(
-        f"pools-{arm}", f"Pools {results.moment}{', ' + title if title else ''}, {results.unit}: {parts}.", paint
+        f"pools-{arm}", f"Pools{results.at}{', ' + title if title else ''}, {results.unit}: {parts}.", paint
     )

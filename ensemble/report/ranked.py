@@ -24,7 +24,7 @@ def ranked_figure(results: Results) -> Figure:
     every = every[np.isfinite(every)]
     limits = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
     panels = tuple(_panel(results, a, means[a], bands.get(a), limits) for a in arms)
-    text = f"Mean (line) {results.moment}, {results.unit}, of each of {count(len(results.all_sites))} sites, in order of the mean"
+    text = f"Mean (line){results.at}, {results.unit}, of each of {count(len(results.all_sites))} sites, in order of the mean"
     if results.bands:
         text += f"; shaded, each site's own central {100 * results.bands[0][0]:g} % interval over members"
     return Figure(panels, text + ".")

@@ -201,6 +201,11 @@ class Results:
         return f"{float(times[-1]):g} years"
 
     @cached_property
+    def at(self) -> str:
+        """:attr:`moment` with a space before it, to go on a sentence; empty for a formula."""
+        return f" {self.moment}" if self.moment else ""
+
+    @cached_property
     def time_label(self) -> str:
         """Label of a time axis; calendar years need none."""
         calendar = np.issubdtype(self.statistics["time"].dtype, np.datetime64)

@@ -30,7 +30,7 @@ def tornado_figure(results: Results) -> Figure:
     )
     left_out = len(results.tornado.labels) - len(order)
     caption = (
-        f"Change of {results.noun} {results.moment} when one input rises by one standard deviation and the others stay, "
+        f"Change of {results.noun}{results.at} when one input rises by one standard deviation and the others stay, "
         f"{results.unit}, from the model's own gradient at the central values. Marginal effects: correlation between inputs "
         "is left out."
     )
