@@ -38,6 +38,11 @@ def simulator(**options):
     return jax.jit(ROTHC.simulator(BuildSettings(ROTHC.default_options() | options)))
 
 
+@jax.jit
+def year_map(inputs):
+    return affine_segments(inputs, BuildSettings(ROTHC.default_options()), [0, 12])
+
+
 def run(inputs, **options):
     return jax.device_get(simulator(**options)(inputs))
 
@@ -77,7 +82,7 @@ def test_reference_sites(name, shared):
     # follows from the slowest mode of the year, criterion x lambda / (1 - lambda).
     year = {k: v[:LEAD] if np.ndim(v) else v for k, v in inputs.items()}
     twice = {k: np.tile(v, 2) if np.ndim(v) else v for k, v in year.items()}
-    annual = compose_all(affine_segments(twice, BuildSettings(ROTHC.default_options()), [0, 12]))
+    annual = compose_all(year_map(twice))
     slowest = np.linalg.eigvals(annual.matrix).real.max()
     shortfall = LEGACY_CRITERION * slowest / (1.0 - slowest)
     spun = sum(about["spinup"][pool] for pool in POOLS)

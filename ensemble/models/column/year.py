@@ -171,9 +171,8 @@ def modifiers(soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: C
         found["aggregation"] = protection.aggregation_modifier(saturation, calcite, *by)
     if "pores" in wanted:
         found["pores"] = protection.pore_modifier(*_pores(soil, site, inputs, choices.layers), inputs["pore_floor"])
-    applies = jnp.broadcast_to(
-        protection.strongest(list(found.values()), inputs["minimum_width"] if choices.smooth else None), site.mass.shape
-    )
+    least = protection.strongest(list(found.values()), inputs["minimum_width"] if choices.smooth else None)
+    applies = jnp.broadcast_to(jnp.asarray(least, site.mass.dtype), site.mass.shape)
     number = jnp.zeros_like(applies)
     least = jnp.ones_like(applies)
     for name, modifier in found.items():
