@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from ensemble.models.base import Arrays, BuildSettings, Simulate
 from ensemble.models.decomposition import Pools
-from ensemble.models.linear import trajectory
+from ensemble.models.linear import Affine, trajectory
 from ensemble.models.rothc import affine_segments, initial_state, prepare
 
 STOCKS = ("soc", "iom", *Pools._fields)
@@ -46,6 +48,28 @@ def at_records(settings: BuildSettings, records: tuple[int, ...]) -> Simulate | 
         return {name: outputs[name] for name in settings.outputs} | {"balance": jnp.zeros_like(start[0])}
 
     return simulate
+
+
+def pool_maps(settings: BuildSettings, records: tuple[int, ...]) -> Callable[[Arrays], tuple[Affine, jax.Array, dict]]:
+    """RothC as a linear model between records, for process noise on its pools.
+
+    Args:
+        settings: as for :func:`ensemble.models.rothc.build`.
+        records: rising record numbers, from 0.
+
+    Returns:
+        A function from the inputs to the maps of the intervals that end at the records (the first begins with the run),
+        the pools before the first, shape (4,), and for each stock the vector that takes the pools to it.
+    """
+    boundaries = [0, *((record + 1) * settings.steps_per_record for record in records)]
+    observe = {"soc": jnp.ones(4)} | {name: jnp.eye(4)[k] for k, name in enumerate(Pools._fields)}
+
+    def maps(inputs: Arrays) -> tuple[Affine, jax.Array, dict]:
+        inputs = prepare(inputs)
+        start = jnp.stack(initial_state(inputs, settings.options).pools)
+        return affine_segments(inputs, settings, boundaries), start, observe
+
+    return maps
 
 
 def log_k_hum(inputs: Arrays, observed: Arrays) -> jax.Array:

@@ -191,7 +191,8 @@ def _fit(data: xr.Dataset) -> Section:
     table = skill(data)
     rows = [_skill_row(row) for row in table.itertuples(index=False)]
     header = ("rows", "variable", "scenario", "site", "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
-    caption = "Median prediction and predictive bands against the measurements, in the unit of the output."
+    header += ("RMSE before", "bias before", "CRPS before", "in 90 % before")
+    caption = "Median prediction and predictive bands against the measurements, in the unit of the output; before: the prior's."
     tables = [Table(header, tuple(rows), caption)]
     tables += [
         _left_out(data, name, what)
@@ -235,34 +236,41 @@ def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
 
 
 def skill(data: xr.Dataset) -> pd.DataFrame:
-    """RMSE, bias, CRPS and coverage of fitted and of held-out rows, by variable, scenario and site, and of all.
+    """RMSE, bias, CRPS and coverage by variable, scenario and site, and of all, before and after the calibration.
 
     Args:
         data: the group ``calibration_checks``.
+
+    Returns:
+        Columns held_out, variable, scenario, site, n, then rmse, bias, crps, in_50, in_90 of the posterior, and the same
+        with the prefix ``prior_``.
     """
-    columns = ("scenario", "site", "variable", "value", "held_out", "crps", "rank")
+    columns = ("scenario", "site", "variable", "value", "held_out", "crps", "rank", "prior_crps", "prior_rank")
     frame = pd.DataFrame({name: data[name].values.tolist() for name in columns})
-    frame["miss"] = data["predictive_quantile"].values[2] - frame["value"]
-    rows = []
-    for keys, part in frame.groupby(["held_out", "variable", "scenario", "site"], sort=False):
-        rows.append((*keys, *_scores(part)))
-    for keys, part in frame.groupby(["held_out", "variable"], sort=False):
-        rows.append((*keys, "all", "all", *_scores(part)))
-    header = ["held_out", "variable", "scenario", "site", "n", "rmse", "bias", "crps", "in_50", "in_90"]
-    return pd.DataFrame(rows, columns=header)
+    for prefix in ("", "prior_"):
+        frame[f"{prefix}miss"] = data[f"{prefix}predictive_quantile"].values[2] - frame["value"]
+    keys = ["held_out", "variable", "scenario", "site"]
+    rows = [(*key, *_scores(part)) for key, part in frame.groupby(keys, sort=False)]
+    rows += [(*key, "all", "all", *_scores(part)) for key, part in frame.groupby(keys[:2], sort=False)]
+    scores = ("rmse", "bias", "crps", "in_50", "in_90")
+    return pd.DataFrame(rows, columns=[*keys, "n", *scores, *(f"prior_{name}" for name in scores)])
 
 
 def _scores(part: pd.DataFrame) -> tuple[float, ...]:
-    """Number, RMSE and bias of the median, mean CRPS, and share of rows inside the 50 and 90 % bands."""
-    miss, rank = part["miss"], part["rank"]
-    inside = (float(rank.between(low, 1.0 - low).mean()) for low in (0.25, 0.05))
-    return len(part), float(np.sqrt((miss**2).mean())), float(miss.mean()), float(part["crps"].mean()), *inside
+    """Number of rows; RMSE and bias of the median, mean CRPS, share inside the 50 and 90 % bands, after and before."""
+    found: list[float] = [len(part)]
+    for prefix in ("", "prior_"):
+        miss, rank = part[f"{prefix}miss"], part[f"{prefix}rank"]
+        found += [float(np.sqrt((miss**2).mean())), float(miss.mean()), float(part[f"{prefix}crps"].mean())]
+        found += [float(rank.between(low, 1.0 - low).mean()) for low in (0.25, 0.05)]
+    return tuple(found)
 
 
 def _skill_row(row: Any) -> tuple[str, ...]:
     which = "held out" if row.held_out else "fitted"
     numbers = (f"{row.rmse:.2f}", f"{row.bias:+.2f}", f"{row.crps:.2f}", percent(row.in_50), percent(row.in_90))
-    return which, str(row.variable), str(row.scenario), str(row.site), str(row.n), *numbers
+    before = (f"{row.prior_rmse:.2f}", f"{row.prior_bias:+.2f}", f"{row.prior_crps:.2f}", percent(row.prior_in_90))
+    return which, str(row.variable), str(row.scenario), str(row.site), str(row.n), *numbers, *before
 
 
 def _left_out(data: xr.Dataset, name: str, what: str) -> Table:

@@ -42,6 +42,7 @@ class Fit:
         log_likelihood: of each fitted row given the others, (chains, draws, fitted rows).
         by_date, by_site: the same for groups of rows that share a date or a site; ``None`` where all rows are one.
         prior: prior draws by label, (1, draws) or (1, draws, sites).
+        prior_replicated: measurements of every row that the prior expects, (1, draws, rows).
     """
 
     problem: Problem
@@ -57,6 +58,7 @@ class Fit:
     by_date: LeftOut | None
     by_site: LeftOut | None
     prior: dict[str, np.ndarray]
+    prior_replicated: np.ndarray
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -124,17 +126,22 @@ def _predicted(
     def one(scores: jax.Array, key: jax.Array) -> dict[str, Any]:
         values = problem.parameters.values(scores)
         predicted = problem.predict(values)
-        mine = problem.errors.rows(problem.training)
+        mine, extra = problem.errors.rows(problem.training), problem.extra(values, predicted)
+        extra = None if extra is None else extra[np.ix_(problem.training, problem.training)]
         found = {
             "values": values,
             "predicted": predicted,
             "replicated": replicate(problem, predicted, values, key),
-            "rows": left_out_density(mine, predicted[problem.training], values, singles),
+            "rows": left_out_density(mine, predicted[problem.training], values, singles, extra),
         }
         for name, groups in (("dates", dates), ("sites", sites)):
             if len(groups) > 1:
-                found[name] = left_out_density(mine, predicted[problem.training], values, groups)
+                found[name] = left_out_density(mine, predicted[problem.training], values, groups, extra)
         return found
+
+    def before(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        values = problem.parameters.values(scores)
+        return values, replicate(problem, problem.predict(values), values, key, given_fitted=False)
 
     keys = jax.random.split(jax.random.key(_stream(seed, "replicates")), chains * length)
     found = jax.jit(lambda a: jax.lax.map(lambda b: one(*b), a, batch_size=_BATCH))((scores.reshape(-1, size), keys))
@@ -151,7 +158,9 @@ def _predicted(
         for name in ("dates", "sites")
     }
     prior = jax.random.normal(jax.random.key(_stream(seed, "prior")), (PRIOR_DRAWS, size))
-    prior_values = jax.jit(jax.vmap(problem.parameters.values))(prior)
+    prior_values, expected = jax.jit(lambda a: jax.lax.map(lambda b: before(*b), a, batch_size=_BATCH))(
+        (prior, jax.random.split(jax.random.key(_stream(seed, "prior replicates")), PRIOR_DRAWS))
+    )
     return Fit(
         problem,
         modes,
@@ -166,6 +175,7 @@ def _predicted(
         left["dates"],
         left["sites"],
         {name: np.asarray(value)[None] for name, value in prior_values.items()},
+        np.asarray(expected)[None],
     )
 
 
@@ -173,20 +183,22 @@ def _groups(values: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.flatnonzero(values == value) for value in dict.fromkeys(values.tolist()))
 
 
-def replicate(problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+def replicate(
+    problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array, given_fitted: bool = True
+) -> jax.Array:
     """New measurements of every row, with all errors: a draw of the posterior predictive, shape (rows,).
 
     Fitted rows get new errors of every kind. Held-out rows get errors given those of the fitted rows, so that a plot
-    whose earlier dates were fitted keeps what is known of its own error.
+    whose earlier dates were fitted keeps what is known of its own error; not so with ``given_fitted`` false (prior).
     """
     errors, fitted = problem.errors, problem.training
     held = np.setdiff1d(np.arange(len(problem.rows)), fitted)
-    covariance = errors.covariance(predicted, values)
+    covariance = errors.covariance(predicted, values, problem.extra(values, predicted))
     jitter = 1e-12 * jnp.diagonal(covariance).mean()
     first, second = jax.random.split(key)
     factor = jnp.linalg.cholesky(covariance + jitter * jnp.eye(len(predicted)))
     noise = factor @ jax.random.normal(first, predicted.shape)
-    if len(held):
+    if len(held) and given_fitted:
         inner, cross = covariance[np.ix_(fitted, fitted)], covariance[np.ix_(held, fitted)]
         gain = jnp.linalg.solve(inner, cross.T).T
         left = covariance[np.ix_(held, held)] - gain @ cross.T

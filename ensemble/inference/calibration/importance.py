@@ -63,14 +63,18 @@ def smooth(log_ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def left_out_density(
-    errors: ErrorModel, predicted: jax.Array, spreads: Mapping[str, Any], groups: tuple[np.ndarray, ...]
+    errors: ErrorModel,
+    predicted: jax.Array,
+    spreads: Mapping[str, Any],
+    groups: tuple[np.ndarray, ...],
+    extra: jax.Array | None = None,
 ) -> jax.Array:
     """Log density of each group of rows given all other rows and the parameters, shape (groups,).
 
     In a multivariate normal with precision P and residual r, a group G given the rest has the covariance
     ``inv(P_GG)`` and the residual ``inv(P_GG) (P r)_G``; where no error is shared this is the density of the rows.
     """
-    covariance = errors.covariance(predicted, spreads)
+    covariance = errors.covariance(predicted, spreads, extra)
     precision = jnp.linalg.inv(covariance)
     residual = errors.residual(predicted)
     pulled = precision @ residual

@@ -15,10 +15,12 @@ from ensemble.config.calibration import Calibrate
 from ensemble.inference.calibration.coordinates import straight_coordinates
 from ensemble.inference.calibration.errors import ErrorModel, make_error_model
 from ensemble.inference.calibration.hoist import hoist
+from ensemble.inference.calibration.kalman import interval_noise, pool_covariance
 from ensemble.inference.calibration.parameters import Parameters, make_parameters
 from ensemble.models.base import BuildSettings, Simulate, resolve
+from ensemble.models.linear import Affine
 from ensemble.plan import Plan
-from ensemble.propagate import chain
+from ensemble.propagate import chain, perturbed_inputs
 
 Values = Mapping[str, Any]
 
@@ -34,6 +36,7 @@ class Problem:
         predict: from parameter values to the model at every row, shape (rows,).
         straighten: from coordinates in which the posterior is nearer to a Gaussian, shape (size,), to scores and the
             logarithm of the Jacobian.
+        pool_noise: from parameter values to the covariance of all rows by process noise on the pools; ``None`` without.
         notes: sentences for the user.
     """
 
@@ -42,7 +45,15 @@ class Problem:
     errors: ErrorModel
     predict: Callable[[Values], jax.Array]
     straighten: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+    pool_noise: Callable[[Values], jax.Array] | None = None
     notes: tuple[str, ...] = ()
+
+    def extra(self, values: Values, predicted: jax.Array) -> jax.Array | None:
+        """Covariance of all rows by process noise on the pools, on the scale of the likelihood; ``None`` without it."""
+        if self.pool_noise is None:
+            return None
+        scale = jnp.where(self.errors.is_log, 1.0 / jnp.where(self.errors.is_log, predicted, 1.0), 1.0)
+        return self.pool_noise(values) * jnp.outer(scale, scale)
 
     @property
     def training(self) -> np.ndarray:
@@ -57,7 +68,10 @@ class Problem:
         """Log density of the fitted rows at scores of shape (size,)."""
         values = self.parameters.values(scores)
         rows = self.training
-        return self.errors.rows(rows).log_likelihood(self.predict(values)[rows], values)
+        predicted = self.predict(values)
+        extra = self.extra(values, predicted)
+        extra = None if extra is None else extra[np.ix_(rows, rows)]
+        return self.errors.rows(rows).log_likelihood(predicted[rows], values, extra)
 
     def potential(self, coordinates: jax.Array) -> jax.Array:
         """Minus the log posterior at straightened coordinates of shape (size,); large where it is not finite."""
@@ -89,7 +103,10 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
     places = np.array([plan.sites.index(name) for name in pairs["site"]])
     predict = _predictor(plan, rows, parameters, arms, places, sites)
     straighten = straight_coordinates(plan, rows, parameters, arms, places, sites)
-    return Problem(parameters, rows, errors, predict, straighten, (*notes, *_few(rows, parameters)))
+    noise = _pool_noise(plan, settings, rows, parameters, arms, places, sites)
+    if noise is not None and errors.is_log.any():
+        notes.append("process noise on the pools is exact for normal errors; with lognormal errors it is linearised")
+    return Problem(parameters, rows, errors, predict, straighten, noise, (*notes, *_few(rows, parameters)))
 
 
 def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
@@ -181,6 +198,67 @@ def _predictor(
     example = {k: v for k, v in parameters.values(jnp.zeros(parameters.size)).items() if k in inputs}
     quick = hoist(over_pairs, base, example)
     return lambda values: quick({name: values[name] for name in example})
+
+
+def noise_covariance(
+    maps: Affine, start: jax.Array, years: jax.Array, rate: jax.Array, observe: jax.Array, records: np.ndarray
+) -> jax.Array:
+    """Covariance of an output at some records of one pair under noise on its pools, shape (rows, rows).
+
+    It is the covariance that the Kalman filter integrates over, as one matrix, so that errors shared by dates or plots
+    can be added to it; :mod:`~ensemble.inference.calibration.kalman` gives the same likelihood without them.
+
+    Args:
+        maps, start, years, rate: as in :func:`~ensemble.inference.calibration.kalman.interval_noise`.
+        observe: from the pools to the output, (pools,).
+        records: place of each row among the dates, (rows,).
+    """
+    noise = interval_noise(maps, start, years, rate)
+    pools = pool_covariance(maps, noise, jnp.zeros((start.size, start.size)))
+    return jnp.einsum("p,abpq,q->ab", observe, pools, observe)[np.ix_(records, records)]
+
+
+def _pool_noise(
+    plan: Plan, settings: Calibrate, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray,
+    sites: list[int],
+) -> Callable[[Values], jax.Array] | None:  # fmt: skip
+    """Covariance of all rows by process noise on the pools, from parameter values; pairs are independent."""
+    wanted, model = settings.model_error, plan.bound.model
+    if wanted is None or wanted.kind != "pools":
+        return None
+    names = tuple(rows["variable"].unique())
+    if model.pool_maps is None or len(names) > 1:
+        text = f"process noise on the pools needs one observed stock of a linear model; {model.name} with {', '.join(names)} is not"
+        raise plan.study.error(("calibrate", "model_error"), text)
+    records = tuple(sorted({int(record) for record in rows["record"]}))
+    build = resolve(model.pool_maps)(BuildSettings(plan.bound.options, plan.steps_per_record, names), records)
+    calendar, read = plan.base.calendar, perturbed_inputs(plan)
+    assert calendar is not None
+    years = jnp.asarray(
+        np.diff([0, *(record + 1 for record in records)]) * plan.steps_per_record / calendar.axis.per_year
+    )
+    base, axes = _base_by_pair(plan, arms, places)
+    mine = np.array([sites.index(place) for place in places])
+    columns = rows["record"].map({record: k for k, record in enumerate(records)}).to_numpy()
+    pair = rows["pair"].to_numpy()
+    labels = {scalar.label for scalar in plan.uncertainty.scalars}
+    every, together = np.arange(len(records)), np.equal.outer(pair, pair)
+
+    def covariance(base: Values, values: Values) -> jax.Array:
+        by_pair = {k: v[mine] if jnp.ndim(v) else v for k, v in values.items() if k in labels}
+        number_axes = {name: 0 if jnp.ndim(value) else None for name, value in by_pair.items()}
+
+        def one(numbers: Values, base: Values) -> jax.Array:
+            maps, start, observe = build(read(numbers, {}, 0, base))
+            return noise_covariance(maps, start, years, values["model_error"], observe[names[0]], every)
+
+        blocks = jax.vmap(one, in_axes=(number_axes, axes), axis_size=len(mine))(by_pair, base)
+        return jnp.where(together, blocks[pair[:, None], columns[:, None], columns[None, :]], 0.0)
+
+    fixed = {"model_error": float(wanted.sd)} if isinstance(wanted.sd, float | int) else {}
+    example = {**parameters.values(jnp.zeros(parameters.size)), **{k: jnp.asarray(v) for k, v in fixed.items()}}
+    quick = hoist(covariance, base, example)
+    return lambda values: quick({name: jnp.asarray({**values, **fixed}[name]) for name in example})
 
 
 def _base_by_pair(

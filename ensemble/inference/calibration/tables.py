@@ -29,7 +29,9 @@ def arviz_groups(fit: Fit) -> dict[str, xr.Dataset]:
     texts = {name: ("observation", rows[name].astype(str).to_numpy()) for name in TEXTS}
     numbers = {name: ("observation", rows[name].to_numpy(float)) for name in ("time", "error")}
     held = {"held_out": ("observation", rows["held_out"].to_numpy(np.int8))}
+    expected = {"value": (("chain", "draw", "observation"), fit.prior_replicated)}
     groups = {
+        "prior_predictive": xr.Dataset(expected, {**_chains(fit.prior_replicated), **every}),
         "posterior": _draws(fit, fit.values),
         "prior": _draws(fit, fit.prior),
         "sample_stats": _statistics(fit),
@@ -109,9 +111,9 @@ def checks(fit: Fit) -> xr.Dataset:
 
 
 def has_model_error(fit: Fit) -> bool:
-    """Whether the likelihood has an error of the model itself (along time, or shared by all rows of a date)."""
+    """Whether the likelihood has an error of the model itself (along time, or on its pools)."""
     errors = fit.problem.errors
-    return errors.walk is not None or errors.ar1 is not None
+    return errors.walk is not None or errors.ar1 is not None or fit.problem.pool_noise is not None
 
 
 def _parameters(fit: Fit, scores: np.ndarray) -> dict[str, Any]:
@@ -200,6 +202,7 @@ def _observations(fit: Fit) -> dict[str, Any]:
     model = fit.predicted.reshape(-1, len(rows))
     value = rows["value"].to_numpy(float)
     below = (replicated < value).mean(axis=0)
+    before = fit.prior_replicated[0]
     return {
         "scenario": ("observation", rows["scenario"].astype(str).to_numpy()),
         "site": ("observation", rows["site"].astype(str).to_numpy()),
@@ -212,4 +215,7 @@ def _observations(fit: Fit) -> dict[str, Any]:
         "predictive_mean": ("observation", replicated.mean(axis=0)),
         "rank": ("observation", below),
         "crps": ("observation", crps(replicated, value)),
+        "prior_predictive_quantile": (("quantile", "observation"), np.quantile(before, LEVELS, axis=0)),
+        "prior_rank": ("observation", (before < value).mean(axis=0)),
+        "prior_crps": ("observation", crps(before, value)),
     }

@@ -193,6 +193,7 @@ ROTHC_MODEL = Model(
     balance="balance",
     pools=("iom", "hum", "rpm", "bio", "dpm"),
     at_records="ensemble.models.rothc_calibration:at_records",
+    pool_maps="ensemble.models.rothc_calibration:pool_maps",
     ridges=(Ridge("k_hum", "ensemble.models.rothc_calibration:log_k_hum", "soc"),),
     walls=(Wall("iom", "ensemble.models.rothc_calibration:largest_iom", "soc"),),
     cost=110.0,
