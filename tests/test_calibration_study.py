@@ -1,5 +1,6 @@
 """`calibrate:` in a study, from the file to the posterior, the exit code and the forecast."""
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from ensemble.cli import app
 from ensemble.config import InputError
 from ensemble.inference.calibration.importance import arviz
+from ensemble.inference.calibration.problem import make_problem
 from ensemble.pipeline import calibrate_plan, load_plan, run_plan
 
 MODEL = """\
@@ -167,3 +169,17 @@ def test_fewer_observations_than_parameters_are_said(tmp_path):
     result = calibrate_plan(load_plan(study, (), None, None), tmp_path / "fit.zarr")
     assert any("1 observations inform 2 free parameters" in line for line in result.lines)
     assert any("Gaussian approximation at the mode" in line for line in result.lines)
+
+
+def test_columns_of_the_table_reach_the_errors(tmp_path):
+    data = "time,value,method,below_detection\n2000,1.4,old,\n2004,2.8,old,false\n2008,6.1,new,true\n"
+    study = folder(tmp_path, STUDY.replace("shared_by: [time]", "shared_by: [method]"), data)
+    with jax.enable_x64(True):
+        plan = load_plan(study, (), None, None)
+        problem = make_problem(plan, plan.study.record.calibrate)
+    together = problem.errors.sources[0].together
+    np.testing.assert_array_equal(together, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert problem.errors.below.tolist() == [False, False, True]
+    folder(tmp_path, data="time,value,below_detection\n2000,1.4,perhaps\n")
+    with pytest.raises(InputError, match="'perhaps' is not allowed"):
+        load_plan(study, (), None, None)

@@ -27,7 +27,9 @@ def read_observations(
 
     Returns:
         Columns scenario, site, time (decimal year), record (index of the output record), variable, value
-        and error (standard deviation), both in the output's unit. Empty where the study has none.
+        and error (standard deviation), both in the output's unit; then every other column of the table as text
+        (method, laboratory, ...), for errors that rows share, ``depth`` as a number and ``below_detection`` as true
+        or false. Empty where the study has none.
 
     Raises:
         InputError: an unknown variable, scenario or site, a time outside the run, a missing or
@@ -59,7 +61,24 @@ def read_observations(
         }
     )
     _refuse_repeats(table, frame)
-    return frame.loc[:, columns]
+    return frame.loc[:, columns].assign(**_others(table, columns))
+
+
+def _others(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns of the table that are not the measurement itself."""
+    found: dict[str, np.ndarray] = {}
+    for name in table.columns:
+        if name == "depth":
+            found[name] = table.numbers(name)
+        elif name == "below_detection":
+            cells = [cell.lower() for cell in table.text(name)]
+            for row, cell in enumerate(cells):
+                if cell not in ("true", "false", ""):
+                    raise table.error(row, name, f"'{cell}' is not allowed; allowed: true, false or nothing")
+            found[name] = np.array([cell == "true" for cell in cells])
+        elif name not in columns:
+            found[name] = np.array(table.text(name), dtype=object)
+    return found
 
 
 def _column(

@@ -136,12 +136,27 @@ def _rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
         held |= here
     if held.all():
         raise plan.study.error(("calibrate", "hold_out"), "every observation is held out; none is left to fit")
+    _refuse_other_depth(plan, rows)
     dims = {spec.name: spec.dims for spec in plan.outputs}
     for name in rows["variable"].unique():
         if set(dims[name]) - {"time"}:
             text = f"{name} has the axes {', '.join(dims[name])}; a calibration needs an output along time alone"
             raise plan.study.error(("observations",), text)
     return rows.assign(held_out=held)
+
+
+def _refuse_other_depth(plan: Plan, rows: pd.DataFrame) -> None:
+    """Refuse measurements of another depth than the model's soil has."""
+    if "depth" not in rows or "depth" not in plan.base.values:
+        return
+    depth = plan.base.values["depth"]
+    for row in rows.itertuples():
+        place = plan.sites.index(str(row.site)) if depth.shape[1] > 1 else 0
+        arm = plan.scenarios.index(str(row.scenario)) if depth.shape[0] > 1 else 0
+        here = float(depth[arm, place])
+        if abs(float(row.depth) - here) > 1e-6 * here:  # pyright: ignore[reportArgumentType]
+            text = f"a measurement at {row.site} is of {row.depth:g} cm and the model's soil is {here:g} cm deep"
+            raise plan.study.error(("observations",), text)
 
 
 def _without_series(plan: Plan) -> tuple[Plan, list[str]]:
