@@ -175,7 +175,7 @@ def _failures(store: Store, members: xr.Dataset) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "member": rows,
-            "site": members["site"].values[columns].astype(str),
+            "site": [str(name) for name in members["site"].values[columns]],
             "reason": [FAILURES[int(code)] for code in failed[rows, columns]],
         }
     )

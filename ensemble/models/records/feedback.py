@@ -13,7 +13,7 @@ POSITIVE = (0.0, math.inf)
 OWN = "a declared assumption of this package, not a published function"
 
 SOC_PERCENT = InputSpec(
-    "soc_percent", "% (mass)", "organic carbon of the topsoil", support=(0.1, 60.0), plausible=(0.2, 12.0),
+    "soc_percent", "% (mass)", "organic carbon of the topsoil", support=(0.1, 60.0), plausible=(0.1, 12.0),
     hint="organic carbon is in % here (13 g/kg is 1.3)", source=ZHOU,
 )  # fmt: skip
 BULK_DENSITY = InputSpec(
