@@ -250,8 +250,11 @@ def skill(data: xr.Dataset) -> pd.DataFrame:
     for prefix in ("", "prior_"):
         frame[f"{prefix}miss"] = data[f"{prefix}predictive_quantile"].values[2] - frame["value"]
     keys = ["held_out", "variable", "scenario", "site"]
-    rows = [(*key, *_scores(part)) for key, part in frame.groupby(keys, sort=False)]
-    rows += [(*key, "all", "all", *_scores(part)) for key, part in frame.groupby(keys[:2], sort=False)]
+    rows: list[tuple[Any, ...]] = []
+    for count in (4, 2):
+        for _, part in frame.groupby(keys[:count], sort=False):
+            named = part[keys].iloc[0].tolist()
+            rows.append((*named[:count], *["all"] * (4 - count), *_scores(part)))
     scores = ("rmse", "bias", "crps", "in_50", "in_90")
     return pd.DataFrame(rows, columns=[*keys, "n", *scores, *(f"prior_{name}" for name in scores)])
 
@@ -260,9 +263,13 @@ def _scores(part: pd.DataFrame) -> tuple[float, ...]:
     """Number of rows; RMSE and bias of the median, mean CRPS, share inside the 50 and 90 % bands, after and before."""
     found: list[float] = [len(part)]
     for prefix in ("", "prior_"):
-        miss, rank = part[f"{prefix}miss"], part[f"{prefix}rank"]
-        found += [float(np.sqrt((miss**2).mean())), float(miss.mean()), float(part[f"{prefix}crps"].mean())]
-        found += [float(rank.between(low, 1.0 - low).mean()) for low in (0.25, 0.05)]
+        miss, rank = (part[f"{prefix}{name}"].to_numpy(float) for name in ("miss", "rank"))
+        found += [
+            float(np.sqrt((miss**2).mean())),
+            float(miss.mean()),
+            float(part[f"{prefix}crps"].to_numpy(float).mean()),
+        ]
+        found += [float(((rank >= low) & (rank <= 1.0 - low)).mean()) for low in (0.25, 0.05)]
     return tuple(found)
 
 

@@ -92,9 +92,9 @@ def _site(rows: pd.DataFrame, variable: str, arms: np.ndarray, places: np.ndarra
     """The pair whose value fell most between its first and last fitted observation."""
     best: tuple[float, Site] | None = None
     for pair, group in rows[(rows["variable"] == variable) & ~rows["held_out"]].groupby("pair"):
-        ordered = group.sort_values("time")
-        first, last = (float(ordered["value"].iloc[k]) for k in (0, -1))
-        years = float(ordered["time"].iloc[-1] - ordered["time"].iloc[0])
+        time, value = group["time"].to_numpy(float), group["value"].to_numpy(float)
+        first, last = float(value[np.argmin(time)]), float(value[np.argmax(time)])
+        years = float(np.ptp(time))
         fall, index = (1.0 - last / first if first > 0 else 0.0), int(str(pair))
         if years >= _LEAST_YEARS and fall >= _LEAST_DECLINE and (best is None or fall > best[0]):
             observed = {"first": first, "last": last, "years": years}

@@ -8,7 +8,7 @@ model's own error along time. Their sum is one multivariate normal, so no effect
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -132,8 +132,17 @@ class ErrorModel:
         square = np.ix_(chosen, chosen)
         sources = tuple(Source(s.label, s.relative, s.together[square], s.fixed) for s in self.sources)
         walk, ar1 = (None if part is None else part[square] for part in (self.walk, self.ar1))
-        parts = (part[chosen] for part in (self.values, self.stated, self.is_log, self.below, self.years))
-        return ErrorModel(*parts, sources, self.scale, walk, ar1, self.fixed)
+        return replace(
+            self,
+            values=self.values[chosen],
+            stated=self.stated[chosen],
+            is_log=self.is_log[chosen],
+            below=self.below[chosen],
+            years=self.years[chosen],
+            sources=sources,
+            walk=walk,
+            ar1=ar1,
+        )
 
     @property
     def independent(self) -> bool:

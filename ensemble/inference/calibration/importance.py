@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
-from ensemble.inference.calibration.errors import ErrorModel, gaussian_log_density
+from ensemble.inference.calibration.errors import LOG_2PI, ErrorModel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ArviZ announces its next major version on import
@@ -79,11 +80,18 @@ def left_out_density(
     residual = errors.residual(predicted)
     pulled = precision @ residual
     logs = np.where(errors.is_log, np.log(np.abs(np.where(errors.is_log, errors.values, 1.0))), 0.0)
-    found = []
-    for rows in groups:
-        inner = jnp.linalg.inv(precision[np.ix_(rows, rows)])
-        found.append(gaussian_log_density(inner @ pulled[rows], inner) - logs[rows].sum())
-    return jnp.stack(found)
+    if all(len(rows) == 1 for rows in groups):
+        alone = np.array([rows[0] for rows in groups])
+        own = jnp.diagonal(precision)[alone]
+        return 0.5 * (jnp.log(own) - LOG_2PI - pulled[alone] ** 2 / own) - logs[alone]
+    masks = np.array([np.isin(np.arange(len(logs)), rows) for rows in groups]).astype(float)
+
+    def density(mask: jax.Array) -> jax.Array:
+        factor = jnp.linalg.cholesky(precision * jnp.outer(mask, mask) + jnp.diag(1.0 - mask))
+        white = solve_triangular(factor, mask * pulled, lower=True)
+        return jnp.log(jnp.diagonal(factor)).sum() - 0.5 * (white @ white + mask.sum() * LOG_2PI) - mask @ logs
+
+    return jax.lax.map(density, jnp.asarray(masks))
 
 
 def leave_out(log_densities: np.ndarray, names: tuple[str, ...]) -> LeftOut:

@@ -110,7 +110,7 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
 
 
 def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
-    count = int((~rows["held_out"]).sum())
+    count = int((~rows["held_out"].to_numpy(bool)).sum())
     if count >= parameters.size:
         return ()
     return (
@@ -150,12 +150,12 @@ def _refuse_other_depth(plan: Plan, rows: pd.DataFrame) -> None:
     if "depth" not in rows or "depth" not in plan.base.values:
         return
     depth = plan.base.values["depth"]
-    for row in rows.itertuples():
-        place = plan.sites.index(str(row.site)) if depth.shape[1] > 1 else 0
-        arm = plan.scenarios.index(str(row.scenario)) if depth.shape[0] > 1 else 0
+    for site, scenario, measured in zip(rows["site"], rows["scenario"], rows["depth"], strict=True):
+        place = plan.sites.index(str(site)) if depth.shape[1] > 1 else 0
+        arm = plan.scenarios.index(str(scenario)) if depth.shape[0] > 1 else 0
         here = float(depth[arm, place])
-        if abs(float(row.depth) - here) > 1e-6 * here:  # pyright: ignore[reportArgumentType]
-            text = f"a measurement at {row.site} is of {row.depth:g} cm and the model's soil is {here:g} cm deep"
+        if abs(float(measured) - here) > 1e-6 * here:
+            text = f"a measurement at {site} is of {measured:g} cm and the model's soil is {here:g} cm deep"
             raise plan.study.error(("observations",), text)
 
 
@@ -192,7 +192,7 @@ def _predictor(
     base, axes = _base_by_pair(plan, arms, places)
     mine = np.array([sites.index(place) for place in places])
     has_time = {spec.name: "time" in spec.dims for spec in plan.outputs}
-    columns = rows["record"].map({record: k for k, record in enumerate(given)}).to_numpy()
+    columns = np.searchsorted(given, rows["record"].to_numpy(int))
 
     def over_pairs(base: Values, values: Values) -> jax.Array:
         by_pair = {name: value[mine] if jnp.ndim(value) else value for name, value in values.items()}
@@ -254,7 +254,7 @@ def _pool_noise(
     )
     base, axes = _base_by_pair(plan, arms, places)
     mine = np.array([sites.index(place) for place in places])
-    columns = rows["record"].map({record: k for k, record in enumerate(records)}).to_numpy()
+    columns = np.searchsorted(records, rows["record"].to_numpy(int))
     pair = rows["pair"].to_numpy()
     labels = {scalar.label for scalar in plan.uncertainty.scalars}
     every, together = np.arange(len(records)), np.equal.outer(pair, pair)

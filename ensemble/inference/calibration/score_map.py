@@ -54,9 +54,9 @@ def _cut(law: Truncated) -> bool:
 def _closed(law: Truncated) -> ScoreMap:
     if law.generic == "norm":
         mean, sd = (np.asarray(part, dtype=np.float64) for part in law.args)
-        return lambda z: mean + sd * z
+        return lambda z: jnp.asarray(mean) + jnp.asarray(sd) * z
     sigma, location, scale = (np.asarray(part, dtype=np.float64) for part in law.args)
-    return lambda z: location + scale * jnp.exp(sigma * z)
+    return lambda z: jnp.asarray(location) + jnp.asarray(scale) * jnp.exp(jnp.asarray(sigma) * z)
 
 
 def _spline(law: Distribution) -> ScoreMap:
