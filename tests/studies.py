@@ -8,7 +8,9 @@ CLIMATE = {
     "pan_evaporation": [8, 10, 27, 49, 83, 99, 103, 91, 69, 34, 16, 8],
 }
 
-FORCING_HEAD = "year,month,temperature,precipitation,pan_evaporation,plant_carbon,manure_carbon,plant_cover,dpm_rpm_ratio"
+FORCING_HEAD = (
+    "year,month,temperature,precipitation,pan_evaporation,plant_carbon,manure_carbon,plant_cover,dpm_rpm_ratio"
+)
 
 TEXT = """\
 title: test
@@ -39,7 +41,9 @@ def forcing_rows(years=3):
     for year in range(years + 1):
         for month in range(12):
             climate = [CLIMATE[name][month] for name in CLIMATE]
-            rows.append([year, month + 1, *climate, 0.15 if 3 <= month <= 6 else 0.05, 0, 1 if 3 <= month <= 6 else 0, 1.44])
+            rows.append(
+                [year, month + 1, *climate, 0.15 if 3 <= month <= 6 else 0.05, 0, 1 if 3 <= month <= 6 else 0, 1.44]
+            )
     return rows
 
 
