@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-slow test-matrix test-lowest lint docs clean
+.PHONY: run test test-slow test-slurm test-matrix test-lowest lint docs clean
 
 run: $(VENV)/.core
 	$(BIN)/ensemble run configs/hoosfield.yaml
@@ -17,6 +17,13 @@ test: $(VENV)/.test
 # Long statistical checks (coverage of intervals, simulation-based calibration, ...).
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# A real SLURM on this machine: an array is preempted, requeued and compared. Needs root on Debian.
+test-slurm: $(VENV)/.test
+	@command -v slurmctld munged > /dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; } \
+	  || echo "SKIPPED test-slurm: it needs slurm-wlm and munge, and root on Debian to install them" >&2
+	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
 # The core tests on every supported interpreter that is on this machine.
 test-matrix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -45,11 +46,18 @@ def _main(
     version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print only errors and results")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="print more; show where a bug happened")] = False,
+    no_user_code: Annotated[
+        bool, typer.Option("--no-user-code", help="refuse a study that names a model file; workers refuse it too")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(f"ensemble {__version__}")
         raise typer.Exit
     _Verbosity.quiet, _Verbosity.verbose = quiet, verbose
+    if no_user_code:
+        from ensemble.models.registry import NO_USER_CODE
+
+        os.environ[NO_USER_CODE] = "1"
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -120,15 +128,40 @@ def work(
     """Compute tiles beside other workers until none is left; `ensemble run` then reduces and reports."""
     with _guarded():
         from ensemble.execute.stopping import stop_on_signals
-        from ensemble.pipeline import load_plan, plan_of_store, work_plan
         from ensemble.store import Claims
 
-        plan = plan_of_store(store) if study is None else load_plan(study, set_ or (), seed, members)
-        claims = Claims(store, plan.study.record.execution.take_over)
+        claims = Claims(store)
         note = f"stopped; finished tiles are kept in {store}, run the same command to go on"
         stop_on_signals(lambda: claims.release_all() or note)
+        from ensemble.pipeline import load_plan, plan_of_store, work_plan
+
+        plan = plan_of_store(store) if study is None else load_plan(study, set_ or (), seed, members)
+        claims.take_over = plan.study.record.execution.take_over
         computed = work_plan(plan, store, claims, quiet=_Verbosity.quiet)
         _say(f"{computed} of {plan.tiling.count} tiles computed here, none is left")
+
+
+@app.command()
+def submit(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the scripts and what they ask for")] = False,
+    setup: Annotated[
+        list[str] | None, typer.Option("--setup", help="shell line that goes first in each job; repeatable")
+    ] = None,
+) -> None:
+    """Run a study on a SLURM queue: an array of workers, then a job that fills gaps, reduces and reports."""
+    with _guarded():
+        from ensemble.pipeline import load_plan, submit_plan
+
+        plan = load_plan(study, set_ or (), seed, members)
+        options = {"--set": set_ or [], "--seed": [seed], "--members": [members]}
+        arguments = [str(a) for key, values in options.items() for v in values if v is not None for a in (key, v)]
+        for line in submit_plan(plan, _default_store(study, out), arguments, setup or (), dry_run):
+            typer.echo(line)
 
 
 @app.command()
@@ -172,10 +205,18 @@ def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None,
 def status(store: StorePath, as_json: AsJson = False) -> None:
     """How far a run is, and which members failed; from files alone."""
     with _guarded():
-        from ensemble.store import store_status
+        from ensemble.execute.slurm import job_status
+        from ensemble.store import jobs_folder, store_status
 
-        found = store_status(store)
-        typer.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(found.lines()))
+        jobs = job_status(jobs_folder(store))
+        found = None if jobs is not None and not store.exists() else store_status(store)
+        if as_json:
+            both = ({"complete": False} if found is None else found.as_dict()) | (
+                {} if jobs is None else {"jobs": jobs.as_dict()}
+            )
+            typer.echo(json.dumps(both, indent=1))
+        else:
+            typer.echo("\n".join(line for part in (found, jobs) if part is not None for line in part.lines()))
 
 
 @app.command()

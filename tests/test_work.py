@@ -61,6 +61,24 @@ def test_a_worker_of_another_study_or_platform_is_refused(tmp_path, monkeypatch)
         work_plan(plan, store, Claims(store), quiet=True)
 
 
+def test_sigterm_gives_the_claims_back(tmp_path):
+    study, store = write_toy(tmp_path), tmp_path / "out.zarr"
+    settings = ["--set", "store.tile.members=16", "--set", "design.members=65536"]
+    command = [sys.executable, "-c", "from ensemble.cli import main; main()", "work", str(store), "--study", str(study)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    worker = subprocess.Popen([*command, *settings], stderr=subprocess.PIPE, text=True, env=environment)
+    end = time.monotonic() + 120
+    while not (store.is_dir() and len(open_store(store).entries("members")) > 2) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert read_claims(store)
+    started = time.monotonic()
+    worker.terminate()
+    _, errors = worker.communicate(timeout=60)
+    assert worker.returncode == 3 and "run the same command to go on" in errors
+    assert time.monotonic() - started < 10
+    assert not read_claims(store)
+
+
 def test_without_a_store_or_a_note_the_message_says_what_to_add(tmp_path):
     with pytest.raises(StoreRefused, match="add --study FILE to begin it"):
         plan_of_store(tmp_path / "nothing.zarr")

@@ -18,6 +18,9 @@ from ensemble.errors import InputError
 # Keys whose values are paths: relative to the study in a study file, to the working directory in --set.
 PATH_KEYS = ("file", "forcing", "sites", "model")
 
+# A study that somebody else wrote must not read these.
+SYSTEM_PLACES = ("/boot", "/dev", "/etc", "/private/etc", "/proc", "/run/secrets", "/sys")
+
 
 @dataclass(frozen=True)
 class StudyFile:
@@ -39,8 +42,18 @@ class StudyFile:
         return self.document.file.stem
 
     def path(self, written: str) -> Path:
-        """A path as written in the study."""
-        return self.folder / Path(written).expanduser()
+        """A path as written in the study.
+
+        Raises:
+            InputError: it leads into the files of the operating system.
+        """
+        path = self.folder / Path(written).expanduser()
+        real = path.resolve()
+        if any(real.is_relative_to(place) for place in SYSTEM_PLACES):
+            raise InputError(
+                f"the path {written} leads to {real}, which is the system's and no data", self.document.file
+            )
+        return path
 
     def error(self, path: Sequence[str | int], message: str) -> InputError:
         """The error that names a key of the study, its file and line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,9 @@ RECORD_MODULES = (
     "ensemble.models.records.carbon",
     "ensemble.models.records.column",
 )
+
+# Set to anything in the environment (so that workers inherit it), it forbids models of a user's own.
+NO_USER_CODE = "ENSEMBLE_NO_USER_CODE"
 
 
 @cache
@@ -43,8 +47,12 @@ def load_model(reference: str, folder: Path | None = None) -> Model:
     """
     if ":" not in reference:
         if reference not in builtin_models():
-            raise ValueError(f"no model is called '{reference}'; allowed: {', '.join(builtin_models())}, or FILE.py:NAME")
+            raise ValueError(
+                f"no model is called '{reference}'; allowed: {', '.join(builtin_models())}, or FILE.py:NAME"
+            )
         return builtin_models()[reference]
+    if os.environ.get(NO_USER_CODE):
+        raise ValueError(f"{reference} is Python code of its own, which --no-user-code forbids")
     file, _, name = reference.rpartition(":")
     path = (folder or Path()) / file
     if not path.is_file():

@@ -3,8 +3,10 @@
 from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
+from ensemble.pipeline.loading import load_plan
 from ensemble.pipeline.reporting import report_store
-from ensemble.pipeline.run import RunResult, decompose_plan, load_plan, run_plan
+from ensemble.pipeline.run import RunResult, decompose_plan, run_plan
+from ensemble.pipeline.submitting import submit_plan
 from ensemble.pipeline.working import plan_of_store, work_plan
 
 __all__ = [
@@ -19,5 +21,6 @@ __all__ = [
     "plan_of_store",
     "report_store",
     "run_plan",
+    "submit_plan",
     "work_plan",
 ]

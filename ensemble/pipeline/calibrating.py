@@ -11,7 +11,7 @@ from ensemble.inference.calibration.fit import calibrate
 from ensemble.inference.calibration.tables import arviz_groups, checks
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.layout import root_attributes, stage_of
-from ensemble.pipeline.run import provenance_of
+from ensemble.pipeline.tiles import provenance_of
 from ensemble.plan import Plan
 from ensemble.report.calibration import calibration_lines, write_calibration_report
 from ensemble.store import open_writer

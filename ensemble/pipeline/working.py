@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.errors import StoreRefused
+from ensemble.execute.dask_workers import run_on_dask
 from ensemble.execute.progress import progress
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.layout import STAGE, root_attributes, stage_of
+from ensemble.pipeline.loading import checked
 from ensemble.pipeline.origin import remember_study, study_of
-from ensemble.pipeline.run import checked, provenance_of, refuse_failures, tile_arrays
+from ensemble.pipeline.tiles import provenance_of, refuse_failures, tile_arrays
 from ensemble.plan import Plan, make_plan
 from ensemble.propagate import propagate
-from ensemble.store import Claims, open_shared, open_store
+from ensemble.store import Claims, StoreWriter, open_shared, open_store
 
 # Seconds between two looks at tiles that others are computing.
 LOOK_EVERY = 1.0
@@ -72,6 +74,31 @@ def work_plan(plan: Plan, path: Path, claims: Claims, quiet: bool = False) -> in
             if computed == before:
                 time.sleep(LOOK_EVERY)
     return computed
+
+
+def work_task(path: str) -> int:
+    """What a Dask worker runs: :func:`work_plan` on a store that is there; safe to be run again, or twice at once."""
+    plan = plan_of_store(Path(path))
+    return work_plan(plan, Path(path), Claims(Path(path), plan.study.record.execution.take_over), quiet=True)
+
+
+def work_on_dask(plan: Plan, store: StoreWriter, quiet: bool = False) -> None:
+    """Let the workers of a Dask cluster compute the tiles of a store.
+
+    Raises:
+        Stopped: the cluster stalled or lost its workers; finished tiles are kept.
+        StoreRefused: a worker's platform is another, or the cluster cannot be used.
+    """
+    missing = len(store.missing_tiles(STAGE))
+    if not missing:
+        return
+    with progress(
+        f"{plan.study.name}, Dask", plan.tiling.count, plan.tiling.count - missing, "tiles", quiet
+    ) as advance:
+        path = str(store.path.absolute())
+        run_on_dask(
+            work_task, path, missing, lambda: len(store.entries(STAGE)), advance, plan.study.record.execution.dask
+        )
 
 
 def _in_own_order(tiles: Sequence[int]) -> list[int]:

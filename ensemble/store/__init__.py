@@ -48,6 +48,7 @@ a tile; so a kill at any moment, or two workers at the same tile, leave either n
 from ensemble.store.claims import TAKE_OVER, Claim, Claims, Owner, drop_claims, read_claims
 from ensemble.store.export import export_csv, export_netcdf
 from ensemble.store.integrity import Damage, repair_metadata, verify_store
+from ensemble.store.lock import jobs_folder
 from ensemble.store.read import Store, open_store
 from ensemble.store.status import StageStatus, Status, store_status
 from ensemble.store.template import TILE, ArrayTemplate, Stage, Tiling
@@ -70,6 +71,7 @@ __all__ = [
     "drop_claims",
     "export_csv",
     "export_netcdf",
+    "jobs_folder",
     "open_shared",
     "open_store",
     "open_worker",

@@ -58,6 +58,11 @@ def beside(store: Path, ending: str) -> Path:
     return store.with_name(f".{store.name}.{ending}")
 
 
+def jobs_folder(store: Path) -> Path:
+    """Scripts, logs and states of the jobs of a queue, beside the store."""
+    return store.absolute().with_name(f"{store.stem}.jobs")
+
+
 def read_writer(store: Path) -> dict[str, Any] | None:
     """Who noted that it is writing the store (``pid, host, since``); ``None`` where nobody, or it has died."""
     try:

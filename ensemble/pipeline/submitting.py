@@ -1,0 +1,84 @@
+"""A plan on a queue: what to ask for, and the scripts that do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ensemble.execute.slurm import Jobs, submit
+from ensemble.pipeline.describe import memory_bytes, readable
+from ensemble.plan import Plan
+from ensemble.store import jobs_folder
+from ensemble.store.create import refuse_path
+
+# What a tile is cut to take, on one core.
+TILE_SECONDS = 10.0
+
+
+def submit_plan(
+    plan: Plan, path: Path, arguments: Sequence[str], setup: Sequence[str] = (), dry_run: bool = False
+) -> list[str]:
+    """Submit a plan to SLURM, or say what would be submitted.
+
+    Args:
+        plan: the plan.
+        path: the store.
+        arguments: `--set` and other arguments that made the plan, for the commands of the jobs.
+        setup: shell lines that go first in each job.
+        dry_run: write and submit nothing.
+
+    Returns:
+        Lines to print.
+
+    Raises:
+        StoreRefused: there is no SLURM here, it refuses, or the path is taken.
+    """
+    refuse_path(path)
+    settings, tiles = plan.study.record.execution.slurm, plan.tiling.count
+    elements = min(settings.jobs, tiles)
+    jobs = Jobs(
+        jobs_folder(path),
+        plan.study.name,
+        elements,
+        *_commands(plan, path, arguments),
+        tuple(setup),
+        memory_bytes(plan),
+    )
+    total = plan.pair_bytes * plan.members * len(plan.sites)
+    hours = _hours(settings.time)
+    lines = [
+        f"array:  {elements} elements for {tiles:,} tiles, then one job that fills gaps, reduces and reports",
+        f"memory: {settings.memory or readable(jobs.memory)} an element",
+        f"hours:  about {tiles * TILE_SECONDS / 3600:.2g} core-hours of computing; "
+        f"at most {elements} x {settings.time} = {elements * hours * settings.cpus:.3g} core-hours"
+        + (f" and {elements * hours * settings.gpus:.3g} GPU-hours" if settings.gpus else "")
+        + " before a requeue",
+        f"output: {readable(total if plan.keep_members else 0)} of members and the statistics, in {path}",
+    ]
+    if dry_run:
+        return [
+            *lines,
+            "",
+            f"# {jobs.folder / 'work.sh'}",
+            jobs.array_script(settings),
+            f"# {jobs.folder / 'finish.sh'}",
+            jobs.finish_script(settings),
+        ]
+    array, finish = submit(jobs, settings)
+    return [*lines, f"submitted: array {array}, then job {finish}; follow with: ensemble status {path}"]
+
+
+def _commands(plan: Plan, path: Path, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Commands of an element and of the dependent job, by this environment's own program."""
+    program = Path(sys.executable).with_name("ensemble")
+    name = str(program) if os.access(program, os.X_OK) else "ensemble"
+    study, store = str(plan.study.document.file.absolute()), str(path.absolute())
+    return (name, "work", store, "--study", study, *arguments), (name, "run", study, "--out", store, *arguments)
+
+
+def _hours(text: str) -> float:
+    days, _, clock = text.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return 24 * int(days or 0) + hours + minutes / 60 + seconds / 3600

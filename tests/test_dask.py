@@ -1,0 +1,58 @@
+"""A Dask cluster computes the tiles: same bytes, workers that die, a cluster that stalls."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from toy_models import write_toy
+
+from ensemble.config.execution import Dask
+from ensemble.errors import Stopped, StoreRefused
+from ensemble.execute.dask_workers import run_on_dask
+from ensemble.pipeline import load_plan, run_plan
+from ensemble.store import open_store
+
+OVERRIDES = ["store.tile.members=16", "design.members=512"]
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Spawned workers find the toy models."""
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+
+def die_once(argument):
+    """Kill its own process the first time."""
+    folder = Path(argument)
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "done").touch()
+    return 1
+
+
+def sleep_long(argument):
+    time.sleep(float(argument))
+    return 0
+
+
+def test_a_cluster_of_its_own_ends_with_the_bytes_of_a_local_run(tmp_path, importable):
+    study = write_toy(tmp_path)
+    dask = [*OVERRIDES, "execution.backend=dask", "execution.dask.workers=2"]
+    run_plan(load_plan(study, dask, None, None), tmp_path / "dask.zarr", quiet=True)
+    run_plan(load_plan(study, OVERRIDES, None, None), tmp_path / "local.zarr", quiet=True)
+    assert open_store(tmp_path / "dask.zarr").digest() == open_store(tmp_path / "local.zarr").digest()
+
+
+def test_a_killed_worker_is_replaced_and_a_stalled_cluster_ends_with_a_message(tmp_path, importable):
+    run_on_dask(die_once, str(tmp_path), 1, lambda: 0, lambda n: None, Dask(workers=1))
+    assert (tmp_path / "done").exists()
+    with pytest.raises(Stopped, match=r"finished no tile in 1 s \(1 workers are connected\)"):
+        run_on_dask(sleep_long, "20", 1, lambda: 0, lambda n: None, Dask(workers=1, stall=1.0))
+
+
+def test_an_open_network_is_refused():
+    with pytest.raises(StoreRefused, match="not encrypted; start it with TLS"):
+        run_on_dask(sleep_long, "0", 1, lambda: 0, lambda n: None, Dask(scheduler="tcp://10.0.0.7:8786"))

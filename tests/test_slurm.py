@@ -1,0 +1,123 @@
+"""A real SLURM on this machine: an array of workers, preempted, killed, requeued, and finished to the same bytes.
+
+`make test-slurm` runs it. It needs root and the Debian packages slurm-wlm and munge.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from toy_models import write_toy
+from typer.testing import CliRunner
+
+from ensemble.cli import app
+from ensemble.pipeline import load_plan, run_plan
+from ensemble.store import jobs_folder, open_store, read_claims
+
+ROOT = Path(__file__).parents[1]
+OVERRIDES = ["store.tile.members=16", "design.members=16384", "execution.slurm.jobs=2", "execution.slurm.cpus=1",
+             "execution.slurm.memory=1500M", "execution.slurm.time=00:20:00"]  # fmt: skip
+SETTINGS = [argument for override in OVERRIDES for argument in ("--set", override)]
+PATIENCE = 240.0
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        os.name != "posix" or os.geteuid() != 0 or not all(map(shutil.which, ("slurmctld", "slurmd", "munged"))),
+        reason="a private SLURM needs root and the packages slurm-wlm and munge",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A private SLURM; gives nothing, sets SLURM_CONF."""
+    folder = tmp_path_factory.mktemp("slurm")
+    changed = {"SLURM_CONF": f"{folder}/slurm.conf", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    subprocess.run([ROOT / "scripts/slurm_up.sh", folder], check=True, stdout=subprocess.DEVNULL)
+    yield
+    subprocess.run(["scancel", "--full", "--user=root"], check=False)
+    subprocess.run([ROOT / "scripts/slurm_down.sh", folder], check=True)
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def ask(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def wait_for(what, condition):
+    """Poll until a condition holds."""
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what} did not happen in {PATIENCE:.0f} s\n{ask('squeue')}"
+        time.sleep(0.3)
+    return found
+
+
+def ensemble(*arguments):
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def status(store):
+    return json.loads(ensemble("status", store, "--json"))
+
+
+def tiles_done(store):
+    return open_store(store).entries("members") if store.is_dir() else {}
+
+
+def claim_of(store, job):
+    claims = read_claims(store).get("members", ())
+    return next((claim for claim in claims if claim.owner is not None and claim.owner.job == job), None)
+
+
+def state(job):
+    found = ask("scontrol", "show", "job", job)
+    return re.search(r"JobState=(\w+)", found)[1], int(re.search(r"Restarts=(\d+)", found)[1])
+
+
+def test_an_array_is_preempted_killed_requeued_and_ends_with_the_bytes_of_a_local_run(tmp_path, slurm):
+    study, store = write_toy(tmp_path), tmp_path / "array.zarr"
+    submitted = ensemble("submit", study, "--out", store, *SETTINGS)
+    array, finish = re.search(r"array (\d+), then job (\d+)", submitted).groups()
+    again = CliRunner().invoke(app, ["submit", str(study), "--out", str(store), *SETTINGS])
+    assert again.exit_code == 2 and "already work on this store" in again.stderr
+    wait_for("the first tiles", lambda: len(tiles_done(store)) > 10)
+
+    urgent = ask("sbatch", "--parsable", "--partition=urgent", "--cpus-per-task=2", "--mem=100M", "--output=/dev/null",
+                 "--wrap=sleep 3").strip()  # fmt: skip
+    wait_for("preemption", lambda: state(urgent)[0] in ("RUNNING", "COMPLETED"))
+    kept = tiles_done(store)
+    assert 10 < len(kept) < 1024
+    wait_for("the restart", lambda: state(f"{array}_0")[1] >= 1 and state(f"{array}_0")[0] == "RUNNING")
+    wait_for("more tiles", lambda: len(tiles_done(store)) > len(kept) + 10)
+
+    before = tiles_done(store)
+    claim = wait_for("a claim of the other element", lambda: claim_of(store, f"{array}_1"))
+    os.kill(claim.owner.pid, signal.SIGKILL)
+    wait_for("its end", lambda: state(f"{array}_1")[0] == "FAILED")
+    ask("scontrol", "requeue", f"{array}_1")
+    after = wait_for("more tiles", lambda: len(found := tiles_done(store)) > len(before) + 10 and found)
+    for earlier in (kept, before):
+        assert all(after[tile].time == entry.time for tile, entry in earlier.items())  # nothing is done twice
+
+    wait_for("the end", lambda: status(store).get("jobs", {}).get("reduction") in ("done", "failed"))
+    found = status(store)
+    logs = "\n".join(path.read_text() for path in jobs_folder(store).glob("*.log"))
+    assert found["complete"] and found["jobs"]["reduction"] == "done", logs
+    assert "stopped; finished tiles are kept" in logs, logs  # SIGTERM came before SIGKILL
+    assert (tmp_path / "array.report.html").is_file()
+    wait_for("the queue to be empty", lambda: finish not in ask("squeue", "--noheader", "--format=%i"))
+    run_plan(load_plan(study, OVERRIDES, None, None), tmp_path / "local.zarr", quiet=True)
+    assert open_store(store).digest() == open_store(tmp_path / "local.zarr").digest()
