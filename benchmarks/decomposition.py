@@ -86,14 +86,16 @@ def worker(tool, rows, outputs):
     times, value, width = TOOLS[tool](rows, outputs)
     error = value - exact(outputs)
     print(
-        json.dumps({
-            "sample": times[0],
-            "model": times[1],
-            "analyse": times[2],
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-            "rmse": float(np.sqrt((error**2).mean())),
-            "inside": float((np.abs(error) <= width).mean()),
-        })
+        json.dumps(
+            {
+                "sample": times[0],
+                "model": times[1],
+                "analyse": times[2],
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+                "rmse": float(np.sqrt((error**2).mean())),
+                "inside": float((np.abs(error) <= width).mean()),
+            }
+        )
     )
 
 
@@ -110,12 +112,28 @@ def main():
     found = {tool: [] for tool in TOOLS}
     for _ in range(given.rounds):
         for tool, results in found.items():
-            command = [sys.executable, __file__, "--worker", tool, "--rows", str(given.rows), "--outputs", str(given.outputs)]
+            command = [
+                sys.executable,
+                __file__,
+                "--worker",
+                tool,
+                "--rows",
+                str(given.rows),
+                "--outputs",
+                str(given.outputs),
+            ]
             answer = subprocess.run(command, capture_output=True, text=True, check=True)
             results.append(json.loads(answer.stdout.strip().splitlines()[-1]))
-    print(f"{INPUTS} inputs, {given.rows} rows of {INPUTS + 2} members, {given.outputs} outputs, medians of {given.rounds} rounds")
-    print(f"{'tool':32}{'sample s':>10}{'model s':>10}{'analyse s':>11}{'peak MB':>9}{'RMSE':>10}{'in 95 %':>9}{'faster':>8}")
-    middle = {tool: {key: float(np.median([r[key] for r in results])) for key in results[0]} for tool, results in found.items()}
+    print(
+        f"{INPUTS} inputs, {given.rows} rows of {INPUTS + 2} members, {given.outputs} outputs, medians of {given.rounds} rounds"
+    )
+    print(
+        f"{'tool':32}{'sample s':>10}{'model s':>10}{'analyse s':>11}{'peak MB':>9}{'RMSE':>10}{'in 95 %':>9}{'faster':>8}"
+    )
+    middle = {
+        tool: {key: float(np.median([r[key] for r in results])) for key in results[0]}
+        for tool, results in found.items()
+    }
     for tool, row in middle.items():
         faster = middle["SALib"]["analyse"] / row["analyse"]
         print(

@@ -43,7 +43,9 @@ def main() -> None:
     print(f"{'members':>10} {'tiles':>6} {'peak MB':>8} {'seconds':>8} {'member-years/s':>15}")
     for size in sizes:
         members, tiles, peak, seconds = measure(size)
-        print(f"{members:>10,} {tiles:>6} {peak:>8.0f} {seconds:>8.1f} {members * 149 * 3 / seconds:>15,.0f}", flush=True)
+        print(
+            f"{members:>10,} {tiles:>6} {peak:>8.0f} {seconds:>8.1f} {members * 149 * 3 / seconds:>15,.0f}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -96,9 +96,7 @@ class Result:
         return next(stage for stage in store_status(self.path).stages if stage.stage == "members")
 
 
-def load(
-    path: Path | str, overrides: Sequence[str] = (), seed: int | None = None, members: int | None = None
-) -> Study:
+def load(path: Path | str, overrides: Sequence[str] = (), seed: int | None = None, members: int | None = None) -> Study:
     """Read and check a study.
 
     Args:

@@ -80,9 +80,7 @@ def _finish(by_site: frozenset[str], tile: Tile, draws: Mapping[str, np.ndarray]
     outputs, failed = jax.device_get(result)
     members, sites = tile.members, tile.sites
     outputs = {name: array[:members, :, :sites] for name, array in outputs.items()}
-    kept = {
-        name: array[:members, :sites] if name in by_site else array[:members, 0] for name, array in draws.items()
-    }
+    kept = {name: array[:members, :sites] if name in by_site else array[:members, 0] for name, array in draws.items()}
     return TileResult(tile, outputs, failed[:members, :sites], kept)
 
 

@@ -22,11 +22,11 @@ from ensemble.models.modifiers import recurring_deficit
 from ensemble.models.radiocarbon import DECAY_PER_MONTH, delta14c, next_activities
 from ensemble.models.rothc_site import (
     Drivers,
+    Factors,
     Inputs,
     Site,
     make_drivers,
     make_site,
-    month_factors,
     part,
     prepare,
     rate_factors,
@@ -126,11 +126,11 @@ def _legacy(site: Site, year: Drivers) -> Start:
 
 
 class State(NamedTuple):
-    """What a month hands to the next; scalars, t C/ha but for the deficit.
+    """What a block of months hands to the next; scalars, t C/ha but for the deficit.
 
     Args:
         pools, activities, deficit: as in :class:`Start`.
-        unexplained: change of stock minus input plus CO2, summed month by month.
+        unexplained: change of stock minus input plus CO2, summed block by block.
         turnover: initial stock plus input so far.
     """
 
@@ -141,37 +141,31 @@ class State(NamedTuple):
     turnover: jax.Array
 
 
-def _month(site: Site, state: State, now: Drivers) -> tuple[State, dict[str, jax.Array]]:
-    """One month: the new state, and the fluxes and rate factors of the month by output name."""
-    factors = month_factors(site, state.deficit, now)
-    kept, arriving = kept_parts(factors.rate, site.kinetics), site.arriving(now)
-    decayed, lost = decay(state.pools, kept, site.kinetics)
-    pools, co2 = add(decayed, arriving), site.kinetics.to_co2 * lost
-    activities = state.activities
-    if activities is not None and now.modern is not None:
-        activities = next_activities(activities, kept, arriving, now.modern, site.kinetics)
-    given = now.plant + now.manure
-    change = Pools(*(new - old for new, old in zip(pools, state.pools, strict=True))).total
-    unexplained = state.unexplained + (change - given + co2)
-    state = State(pools, activities, factors.deficit, unexplained, state.turnover + given)
-    return state, {"co2": co2} | dict(zip(RATES, factors[:3], strict=True))
+class Carbon(NamedTuple):
+    """Stocks at the end of a month (or of some), and the carbon respired in it, t C/ha."""
+
+    pools: Pools
+    activities: Pools | None
+    co2: jax.Array
 
 
 def _march(site: Site, run: Drivers, start: Start, settings: BuildSettings) -> dict[str, jax.Array]:
-    """The run in blocks of one record (or of one year of monthly records), gradients checkpointed by block.
-
-    Each month does all of its arithmetic at once: under ``vmap`` that keeps every array one vector of members, and
-    a factor that no member perturbs stays one number.
-    """
+    """The run in blocks of one record (or of one year of monthly records), gradients checkpointed by block."""
     months, steps = run.temperature.size, settings.steps_per_record
     if months % steps:
         raise ValueError(f"{months} months cannot be cut into records of {steps}; give a multiple of {steps}")
-    block = steps if steps > 1 else MONTHS
+    monthly, block = steps == 1, steps if steps > 1 else MONTHS
     wanted = _wanted(settings)
 
     def one(state: State, months: Drivers) -> tuple[State, dict[str, jax.Array]]:
-        state, record = (_monthly if steps == 1 else _summed)(site, state, months, wanted)
-        return state, record | {"balance": jnp.abs(state.unexplained) / jnp.maximum(state.turnover, 1e-30)}
+        factors = rate_factors(site, state.deficit, months)
+        carbon, last = _months(site, state, months, factors.rate, monthly)
+        co2, given = jnp.sum(carbon.co2), jnp.sum(months.plant + months.manure)
+        change = Pools(*(new - old for new, old in zip(last.pools, state.pools, strict=True))).total
+        unexplained, turnover = state.unexplained + (change - given + co2), state.turnover + given
+        record = _record(site, carbon, factors, wanted, monthly)
+        record["balance"] = jnp.abs(unexplained) / jnp.maximum(turnover, 1e-30)
+        return State(last.pools, last.activities, factors.deficit[-1], unexplained, turnover), record
 
     zero = jnp.zeros_like(start.deficit)
     state = State(start.pools, start.activities, start.deficit, zero, start.pools.total)
@@ -196,41 +190,45 @@ def _wanted(settings: BuildSettings) -> frozenset[str]:
     return frozenset(every & set(settings.outputs) if settings.outputs else every)
 
 
-def _monthly(site: Site, state: State, months: Drivers, wanted: frozenset[str]) -> tuple[State, dict[str, jax.Array]]:
-    """Months of a block with all that is recorded of them, each (months,)."""
+def _months(site: Site, state: State, months: Drivers, rates: jax.Array, monthly: bool) -> tuple[Carbon, Carbon]:
+    """Carbon through the months of a block: what is recorded of it, and its end.
 
-    def month(state: State, now: Drivers) -> tuple[State, dict[str, jax.Array]]:
-        state, flows = _month(site, state, now)
-        return state, _keep(flows, wanted) | _stocks(site, state, wanted)
+    Recorded is each month where months are recorded, else the end of the block with its CO2 summed; single months
+    are then never kept.
+    """
 
-    return jax.lax.scan(month, state, months)
+    def month(before: Carbon, drivers: tuple[jax.Array, Drivers]) -> tuple[Carbon, Carbon | None]:
+        rate, now = drivers
+        kept, arriving = kept_parts(rate, site.kinetics), site.arriving(now)
+        decayed, lost = decay(before.pools, kept, site.kinetics)
+        activities = before.activities
+        if activities is not None and now.modern is not None:
+            activities = next_activities(activities, kept, arriving, now.modern, site.kinetics)
+        pools, co2 = add(decayed, arriving), site.kinetics.to_co2 * lost
+        after = Carbon(pools, activities, before.co2 + co2)
+        return after, after._replace(co2=co2) if monthly else None
+
+    first = Carbon(state.pools, state.activities, jnp.zeros_like(state.turnover))
+    last, each = jax.lax.scan(month, first, (rates, months))
+    return last if each is None else each, last
 
 
-def _summed(site: Site, state: State, months: Drivers, wanted: frozenset[str]) -> tuple[State, dict[str, jax.Array]]:
-    """Months of a block: stocks at its end, CO2 summed and rate factors averaged over it; scalars."""
-    count = months.temperature.size
-
-    def month(carry: tuple[State, dict[str, jax.Array]], now: Drivers) -> tuple[Any, None]:
-        state, flows = _month(site, carry[0], now)
-        return (state, {name: total + flows[name] for name, total in carry[1].items()}), None
-
-    zeros = {name: jnp.zeros_like(state.turnover) for name in ("co2", *RATES) if name in wanted}
-    (state, sums), _ = jax.lax.scan(month, (state, zeros), months)
-    record = {name: total if name == "co2" else total / count for name, total in sums.items()}
-    return state, record | _stocks(site, state, wanted)
-
-
-def _keep(outputs: dict[str, jax.Array], wanted: frozenset[str]) -> dict[str, jax.Array]:
+def _record(
+    site: Site, carbon: Carbon, factors: Factors, wanted: frozenset[str], monthly: bool
+) -> dict[str, jax.Array]:
+    """The wanted outputs of one block: (months,) where months are recorded, else scalars."""
+    total, iom = carbon.pools.total, site.inputs["iom"]
+    outputs = carbon.pools._asdict() | {
+        "co2": carbon.co2,
+        "soc": total + iom,
+        "iom": jnp.broadcast_to(iom, total.shape),
+    }
+    outputs["smd"] = factors.deficit if monthly else factors.deficit[-1]
+    for name, series in zip(RATES, factors[:3], strict=True):
+        outputs[name] = series if monthly else jnp.mean(series)
+    if carbon.activities is not None:
+        outputs["delta14c"] = delta14c(total, carbon.activities.total, iom)
     return {name: value for name, value in outputs.items() if name in wanted}
-
-
-def _stocks(site: Site, state: State, wanted: frozenset[str]) -> dict[str, jax.Array]:
-    """The wanted outputs that are the state itself, at the end of a month."""
-    total, iom = state.pools.total, site.inputs["iom"]
-    outputs = state.pools._asdict() | {"soc": total + iom, "iom": iom, "smd": state.deficit}
-    if state.activities is not None:
-        outputs["delta14c"] = delta14c(total, state.activities.total, iom)
-    return _keep(outputs, wanted)
 
 
 def monthly_rates(inputs: Arrays, settings: BuildSettings) -> jax.Array:

@@ -66,7 +66,9 @@ def _pilot(plan: Plan) -> Histograms:
             found.setdefault(name, []).append(pilot_bins(values, result.failed, BINS))
     return Histograms(
         {
-            name: Bins(np.concatenate([b.low for b in blocks], axis=1), np.concatenate([b.width for b in blocks], axis=1), BINS)
+            name: Bins(
+                np.concatenate([b.low for b in blocks], axis=1), np.concatenate([b.width for b in blocks], axis=1), BINS
+            )
             for name, blocks in found.items()
         }
     )

@@ -63,6 +63,4 @@ def _panel(results: Results, scenario: str, site: str, stack: np.ndarray, shades
     parts = ", ".join(
         f"{pool} {number(float(v), top / 20)}" for pool, v in zip(results.pools, stack[:, -1], strict=True)
     )
-    return draw(
-        f"pools-{arm}", f"Pools{results.at}{', ' + title if title else ''}, {results.unit}: {parts}.", paint
-    )
+    return draw(f"pools-{arm}", f"Pools{results.at}{', ' + title if title else ''}, {results.unit}: {parts}.", paint)
