@@ -7,8 +7,9 @@ Computing 34, 57.
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -59,8 +60,16 @@ def smooth(log_ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Log weights of the same shape, whose exponentials sum to 1 over the draws, and k-hat of shape (...).
     """
-    weights, k = arviz.psislw(np.array(log_ratios, dtype=float))
+    weights, k = _psislw()(np.array(log_ratios, dtype=float))
     return np.asarray(weights), np.asarray(k)
+
+
+def _psislw() -> Callable[[np.ndarray], tuple[Any, Any]]:
+    """Pareto smoothing of ArviZ; since version 1 it lies in another package and takes minus the log ratios."""
+    if hasattr(arviz, "psislw"):
+        return arviz.psislw
+    moved = importlib.import_module("arviz_stats.base").array_stats.psislw
+    return lambda log_ratios: moved(-log_ratios)
 
 
 def left_out_density(
