@@ -50,6 +50,8 @@ def load_model(reference: str, folder: Path | None = None) -> Model:
                 f"no model is called '{reference}'; allowed: {', '.join(builtin_models())}, or FILE.py:NAME"
             )
         return builtin_models()[reference]
+    if os.environ.get(NO_USER_CODE):
+        raise ValueError(f"{reference} is Python code of its own, which --no-user-code forbids")
     file, _, name = reference.rpartition(":")
     path = (folder or Path()) / file
     if not path.is_file():
