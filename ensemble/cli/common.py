@@ -1,0 +1,101 @@
+"""The application, its shared options, and how what goes wrong becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ensemble import __version__
+
+OK, WRONG_INPUT, STOPPED, NOT_CONVERGED, DAMAGED = 0, 2, 3, 4, 5
+
+app = typer.Typer(
+    name="ensemble",
+    help="Soil organic carbon with an honest error bar: one study file in, an ensemble with its uncertainty out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Study = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
+StorePath = Annotated[Path, typer.Argument(help="store (a .zarr folder)", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="store to write (default: results/STUDY.zarr)")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the study; repeatable")]
+Seed = Annotated[int | None, typer.Option("--seed", help="replaces design.seed")]
+Members = Annotated[int | None, typer.Option("--members", help="replaces design.members")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+class Verbosity:
+    """What --quiet and --verbose said."""
+
+    quiet = False
+    verbose = False
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print only errors and results")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="print more; show where a bug happened")] = False,
+    no_user_code: Annotated[
+        bool, typer.Option("--no-user-code", help="refuse a study that names a model file; workers refuse it too")
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"ensemble {__version__}")
+        raise typer.Exit
+    Verbosity.quiet, Verbosity.verbose = quiet, verbose
+    if no_user_code:
+        from ensemble.models.registry import NO_USER_CODE
+
+        os.environ[NO_USER_CODE] = "1"
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the process with one sentence and its exit code."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    from ensemble.config import SuspiciousInput
+
+    if issubclass(category, SuspiciousInput) or Verbosity.verbose:
+        typer.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turn what can go wrong into one sentence and an exit code; a bug of ours keeps its traceback."""
+    from ensemble.config import InputError
+    from ensemble.errors import Damaged, Stopped, StoreRefused
+
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        yield
+    except (InputError, StoreRefused) as error:
+        fail(str(error), WRONG_INPUT)
+    except Stopped as error:
+        fail(str(error), STOPPED)
+    except Damaged as error:
+        fail(str(error), DAMAGED)
+
+
+def say(text: str) -> None:
+    """Print a line unless --quiet."""
+    if not Verbosity.quiet:
+        typer.echo(text)
+
+
+def default_store(study: Path, out: Path | None) -> Path:
+    """Where the store of a study goes: --out, or results/STUDY.zarr."""
+    return out if out is not None else Path("results") / f"{study.stem}.zarr"

@@ -1,0 +1,78 @@
+"""What is handed over: reports, exports, stocks of fields, emission forecasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.common import StorePath, app, guarded
+
+
+@app.command()
+def report(store: StorePath) -> None:
+    """Write the report of a finished store again."""
+    with guarded():
+        from ensemble.pipeline import report_store
+
+        typer.echo(str(report_store(store)))
+
+
+@app.command()
+def export(
+    store: StorePath,
+    form: Annotated[str, typer.Option("--as", help="csv, netcdf, draws or geotiff")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write to (default: beside the store)")] = None,
+) -> None:
+    """Write members and statistics of a store in a hand-over format."""
+    with guarded():
+        from ensemble.pipeline import export_store
+
+        for file in export_store(store, form, out):
+            typer.echo(str(file))
+
+
+@app.command("forecast-emissions")
+def forecast_emissions(
+    history: Annotated[Path, typer.Argument(help="CSV: region, year, one column a driver, emissions")],
+    paths: Annotated[Path, typer.Argument(help="CSV: scenario, year, the same drivers")],
+    hidden: Annotated[str, typer.Option(help="units of each hidden layer")] = "5,4,8,6",
+    networks: Annotated[int, typer.Option(help="networks in each of the five folds")] = 12,
+    together: Annotated[
+        str | None, typer.Option(help="hold out rows with the same value of this column together")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the folds and the networks")] = 0,
+    out: Annotated[Path, typer.Option(help="CSV to write")] = Path("results/emission_forecast.csv"),
+) -> None:
+    """Emissions from their drivers by a deep ensemble of small networks, with held-out error and flags."""
+    with guarded():
+        from ensemble.inference.forecast_network import NetworkSettings
+        from ensemble.pipeline.forecasting import forecast_emissions as run_forecast
+
+        layers = tuple(int(part) if part.strip().isdigit() else 0 for part in hidden.split(","))
+        settings = NetworkSettings(layers, networks=networks, seed=seed)
+        for line in run_forecast(history, paths, out, settings, together):
+            typer.echo(line)
+
+
+@app.command()
+def stocks(
+    table: Annotated[Path, typer.Argument(help="CSV of sampled layers: field, top, bottom, soc, bulk_density, stones")],
+    depth: Annotated[float, typer.Option("--depth", help="depth of the stock, cm")] = 30.0,
+    mass: Annotated[float | None, typer.Option("--mass", help="equivalent mass of fine soil instead, Mg/ha")] = None,
+    error: Annotated[
+        list[str] | None, typer.Option("--error", help="NAME=VALUE, an error of measurement; repeatable")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", help="Monte Carlo draws")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="seed of the draws")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV to write")] = None,
+) -> None:
+    """Stocks of sampled fields with intervals, errors one at a time, and the minimum detectable change."""
+    with guarded():
+        from ensemble.pipeline.field_stocks import stocks_table
+
+        result = stocks_table(table, depth, mass, error or (), draws, seed)
+        typer.echo("\n".join(result.lines))
+        if out is not None:
+            result.table.to_csv(out, index=False)

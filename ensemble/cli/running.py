@@ -1,0 +1,135 @@
+"""The main job and what surrounds it: run, work, submit, validate, status, verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.common import (
+    DAMAGED,
+    AsJson,
+    Members,
+    Out,
+    Seed,
+    Set,
+    StorePath,
+    Study,
+    Verbosity,
+    app,
+    default_store,
+    fail,
+    guarded,
+    say,
+)
+
+
+@app.command()
+def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
+    """Run a study: validate, plan, compute what is missing, statistics, report. Run again to resume."""
+    with guarded():
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import load_plan, plan_notes, run_plan
+
+        store = default_store(study, out)
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        plan = load_plan(study, set_ or (), seed, members)
+        for note in plan_notes(plan):
+            say(note)
+        result = run_plan(plan, store, quiet=Verbosity.quiet)
+        for line in result.summary_lines():
+            say(line)
+
+
+@app.command()
+def work(
+    store: StorePath,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="study file; needed only where the store is not begun")
+    ] = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+) -> None:
+    """Compute tiles beside other workers until none is left; `ensemble run` then reduces and reports."""
+    with guarded():
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.store import Claims
+
+        claims = Claims(store)
+        note = f"stopped; finished tiles are kept in {store}, run the same command to go on"
+        stop_on_signals(lambda: claims.release_all() or note)
+        from ensemble.pipeline import load_plan, plan_of_store, work_plan
+
+        plan = plan_of_store(store) if study is None else load_plan(study, set_ or (), seed, members)
+        claims.take_over = plan.study.record.execution.take_over
+        computed = work_plan(plan, store, claims, quiet=Verbosity.quiet)
+        say(f"{computed} of {plan.tiling.count} tiles computed here, none is left")
+
+
+@app.command()
+def submit(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the scripts and what they ask for")] = False,
+    setup: Annotated[
+        list[str] | None, typer.Option("--setup", help="shell line that goes first in each job; repeatable")
+    ] = None,
+) -> None:
+    """Run a study on a SLURM queue: an array of workers, then a job that fills gaps, reduces and reports."""
+    with guarded():
+        from ensemble.pipeline import load_plan, submit_plan
+
+        plan = load_plan(study, set_ or (), seed, members)
+        options = {"--set": set_ or [], "--seed": [seed], "--members": [members]}
+        arguments = [str(a) for key, values in options.items() for v in values if v is not None for a in (key, v)]
+        for line in submit_plan(plan, default_store(study, out), arguments, setup or (), dry_run):
+            typer.echo(line)
+
+
+@app.command()
+def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
+    """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
+    with guarded():
+        from ensemble.pipeline import describe_plan, load_plan
+
+        plan = load_plan(study, set_ or (), seed, members)
+        for line in describe_plan(plan, default_store(study, out)):
+            typer.echo(line)
+
+
+@app.command()
+def status(store: StorePath, as_json: AsJson = False) -> None:
+    """How far a run is, and which members failed; from files alone."""
+    with guarded():
+        from ensemble.execute.slurm import job_status
+        from ensemble.store import jobs_folder, store_status
+
+        jobs = job_status(jobs_folder(store))
+        found = None if jobs is not None and not store.exists() else store_status(store)
+        if as_json:
+            both = ({"complete": False} if found is None else found.as_dict()) | (
+                {} if jobs is None else {"jobs": jobs.as_dict()}
+            )
+            typer.echo(json.dumps(both, indent=1))
+        else:
+            typer.echo("\n".join(line for part in (found, jobs) if part is not None for line in part.lines()))
+
+
+@app.command()
+def verify(store: StorePath) -> None:
+    """Recompute every digest, name what is damaged and strike it, so that `ensemble run` repairs it."""
+    with guarded():
+        from ensemble.store import verify_store
+
+        damages = verify_store(store)
+        for damage in damages:
+            typer.echo(str(damage))
+        if damages:
+            fail(f"{len(damages)} damaged; run the study again on this store to repair it", DAMAGED)
+        say("no damage found")
