@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ensemble.plan import Plan
-from ensemble.plan.uncertainty import PosteriorDraw
+from ensemble.plan.posterior import PosteriorDraw
 from ensemble.propagate import member_function
 
 

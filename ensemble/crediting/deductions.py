@@ -13,6 +13,7 @@ from scipy.stats import norm, t
 from ensemble.crediting.rules import Rule
 from ensemble.crediting.strata import Strata, total
 from ensemble.crediting.vm0042 import Estimate, monte_carlo
+from ensemble.summary.replicates import jackknife
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ def credited_precision(changes: ArrayLike, strata: Strata, rule: Rule, groups: i
         raise ValueError(f"{groups} groups need at least {2 * groups} draws, got {value.shape[0]}")
     turn = np.arange(value.shape[0]) % groups
     left_out = np.array([deduct(monte_carlo(value[turn != g], strata), rule).credited for g in range(groups)])
-    spread = (groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum()
-    return Precision(deduct(monte_carlo(value, strata), rule).credited, float(np.sqrt(spread)))
+    return Precision(deduct(monte_carlo(value, strata), rule).credited, float(jackknife(left_out)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble.inference.decomposition.intervals import Estimate, jackknife_error, student
+from ensemble.inference.decomposition.intervals import Estimate
+from ensemble.summary.replicates import jackknife, student
 
 STEP = 1e-4
 
@@ -49,7 +50,7 @@ def total_effect_bounds(gradients: np.ndarray, outputs: np.ndarray, scramble: np
     parts = (square, first, second, count)
     value = _ratio(*(part.sum(0) for part in parts))
     replicates = _ratio(*(part.sum(0) - part for part in parts))
-    return Estimate(value, student(len(names)) * jackknife_error(replicates), replicates)
+    return Estimate(value, student(len(names)) * jackknife(replicates), replicates)
 
 
 def _ratio(squares: np.ndarray, first: np.ndarray, second: np.ndarray, count: np.ndarray) -> np.ndarray:

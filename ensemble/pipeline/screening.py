@@ -17,8 +17,8 @@ from ensemble.inference.salib_adapter import OWN_SAMPLE, salib_analyse, salib_sa
 from ensemble.inference.screening import score_slopes, total_effect_bounds
 from ensemble.pipeline.decomposition_layout import Columns
 from ensemble.plan import Plan, with_design
+from ensemble.plan.scalars import ScalarDraw
 from ensemble.plan.tiling import Tile, Tiling
-from ensemble.plan.uncertainty import ScalarDraw
 from ensemble.propagate import propagate, tile_arguments, tile_program
 
 MORRIS_TRAJECTORIES, FAST_MEMBERS = 64, 257

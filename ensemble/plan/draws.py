@@ -8,7 +8,8 @@ import numpy as np
 
 from ensemble.design import ChosenDesign, Design, keep_inside, site_uniforms
 from ensemble.inputs.copula import GaussianCopula
-from ensemble.plan.uncertainty import ScalarDraw, Uncertainty
+from ensemble.plan.scalars import ScalarDraw
+from ensemble.plan.uncertainty import Uncertainty
 
 
 def draw_members(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import xarray as xr
+
+from ensemble.config import StudyFile
+from ensemble.config.uncertain import Uncertain
+from ensemble.plan.bind import BaseInputs, BoundModel
+from ensemble.plan.scalars import ScalarDraw
 
 GROUP = "calibration/posterior"
 
@@ -25,6 +30,69 @@ class PosteriorNumber:
     input: str
     how: Literal["value", "offset", "factor"]
     draws: np.ndarray
+
+
+@dataclass(frozen=True)
+class PosteriorDraw(ScalarDraw):
+    """A number that is drawn from a joint posterior, together with all others of the same posterior.
+
+    Args:
+        joint: name of the posterior's stream: all its numbers use the same draw of it.
+        draws: posterior draws in internal units, (draws,) or (draws, sites).
+    """
+
+    joint: str = ""
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def stream(self) -> str:
+        """Stream of the posterior it belongs to."""
+        return self.joint
+
+    def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
+        """Draws in internal units, (members, 1) or (members, sites); uniforms as in :class:`ensemble.plan.scalars.ScalarDraw`."""
+        index = np.minimum((uniforms[:, 0] * len(self.draws)).astype(np.int64), len(self.draws) - 1)
+        chosen = self.draws[index]
+        return chosen[:, None] if chosen.ndim == 1 else chosen[:, sites]
+
+    def sd(self) -> np.ndarray:
+        """Standard deviation of the draws, () or (sites,)."""
+        return self.draws.std(axis=0, ddof=1)
+
+
+def read_posterior(
+    study: StudyFile, bound: BoundModel, base: BaseInputs, label: str, entry: Uncertain
+) -> list[PosteriorDraw]:
+    """The numbers of a joint posterior, each bound to its input.
+
+    Raises:
+        InputError: there is no such posterior, it failed its gate, or it does not fit the study.
+    """
+    key = ("uncertain", label)
+    assert entry.posterior is not None
+    try:
+        found = load_posterior(study.path(entry.posterior), base.sites.names, entry.unchecked)
+    except ValueError as error:
+        raise study.error(key, str(error)) from None
+    specs, drawn = {**bound.specs, **bound.derived_specs}, []
+    for name, number in found.items():
+        if number.input not in specs:
+            text = f"the posterior has the input '{number.input}', which {bound.model.name} does not read here"
+            raise study.error(key, text)
+        spec = specs[number.input]
+        drawn.append(
+            PosteriorDraw(
+                name,
+                spec.name,
+                number.how,
+                "member",
+                number.draws.mean(axis=0),
+                spec.support,
+                joint=label,
+                draws=number.draws,
+            )
+        )
+    return drawn
 
 
 def load_posterior(store: Path, sites: Sequence[str], unchecked: bool = False) -> dict[str, PosteriorNumber]:

@@ -5,11 +5,12 @@ The order in which tiles were computed never matters. Imports no JAX.
 
 from ensemble.summary.dataset import cf_attributes, difference_spec, paired_differences, statistics_dataset
 from ensemble.summary.delta import DeltaWarning, delta_sd, delta_warnings, first_order_contributions
-from ensemble.summary.estimates import Estimates, estimate, jackknife, student
+from ensemble.summary.estimates import Estimates, estimate
 from ensemble.summary.histogram import Bins, Quantiles, histogram_quantiles, pilot_bins, tile_histogram
 from ensemble.summary.moments import Summary, merge_pair, tile_moments
 from ensemble.summary.packing import Packing
 from ensemble.summary.quantiles import exact_quantiles, stored_quantiles
+from ensemble.summary.replicates import jackknife, student
 from ensemble.summary.tiles import join_sites, merge, summarise_tile
 
 __all__ = [

@@ -1,19 +1,13 @@
-"""Mean, standard deviation and probabilities with standard errors from the replicates of the design.
-
-Replicates are independent randomisations of the same design, so leaving out one at a time (the jackknife,
-Efron & Stein 1981, doi 10.1214/aos/1176345462) gives the standard error of any function of the pooled sums, for
-scrambled Sobol points as well as for independent members. An interval is ``value -+ t * standard error`` with
-Student's t of one degree of freedom less than there are replicates.
-"""
+"""Mean, standard deviation and probabilities with standard errors from the replicates of the design."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from ensemble.summary.moments import Summary, align
+from ensemble.summary.replicates import jackknife
 
 
 class Estimates(NamedTuple):
@@ -36,11 +30,6 @@ class Estimates(NamedTuple):
     probability_above_standard_error: np.ndarray
 
 
-def student(replicates: int, level: float = 0.95) -> float:
-    """Half-width of a central interval in standard errors; NaN for fewer than two replicates."""
-    return float(stats.t.ppf(0.5 + level / 2.0, replicates - 1)) if replicates > 1 else float("nan")
-
-
 def estimate(summary: Summary) -> Estimates:
     """Statistics of one output from its merged summary."""
     count = summary.count.sum(axis=0)
@@ -53,24 +42,6 @@ def estimate(summary: Summary) -> Estimates:
         share_error = jackknife(share_left, align(groups, summary.above.ndim, axis=3))
         share_error = np.maximum(share_error, 1.0 / align(count, share.ndim, axis=2))
     return Estimates(count, mean, jackknife(left[0], used), sd, jackknife(left[1], used), share, share_error)
-
-
-def jackknife(without_each: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Standard error from leave-one-out estimates.
-
-    Args:
-        without_each: estimates with one replicate left out, shape (replicates, ...).
-        used: whether the replicate has members, broadcasts to the same shape.
-
-    Returns:
-        Shape (...); NaN for fewer than two replicates.
-    """
-    used = np.broadcast_to(used, without_each.shape)
-    number = used.sum(axis=0)
-    centre = np.where(used, without_each, 0.0).sum(axis=0) / np.maximum(number, 1)
-    squares = (np.where(used, without_each - centre, 0.0) ** 2).sum(axis=0)
-    factor = (number - 1) / np.maximum(number, 1)
-    return np.where(number > 1, np.sqrt(factor * squares), np.nan)
 
 
 def _pooled(summary: Summary) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.summary.estimates import jackknife
 from ensemble.summary.histogram import Quantiles
 from ensemble.summary.moments import align, check_shapes
+from ensemble.summary.replicates import jackknife
 
 # Largest piece of members read at once.
 BLOCK_BYTES = 128 * 2**20

@@ -139,10 +139,6 @@ def _predicted(
                 found[name] = left_out_density(mine, predicted[problem.training], values, groups, extra)
         return found
 
-    def before(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
-        values = problem.parameters.values(scores)
-        return values, replicate(problem, problem.predict(values), values, key, given_fitted=False)
-
     keys = jax.random.split(jax.random.key(_stream(seed, "replicates")), chains * length)
     found = jax.jit(lambda a: jax.lax.map(lambda b: one(*b), a, batch_size=_BATCH))((scores.reshape(-1, size), keys))
     found = jax.tree.map(np.asarray, found)
@@ -157,10 +153,7 @@ def _predicted(
         else None
         for name in ("dates", "sites")
     }
-    prior = jax.random.normal(jax.random.key(_stream(seed, "prior")), (PRIOR_DRAWS, size))
-    prior_values, expected = jax.jit(lambda a: jax.lax.map(lambda b: before(*b), a, batch_size=_BATCH))(
-        (prior, jax.random.split(jax.random.key(_stream(seed, "prior replicates")), PRIOR_DRAWS))
-    )
+    prior_values, expected = _prior_predictive(problem, size, seed)
     return Fit(
         problem,
         modes,
@@ -174,9 +167,22 @@ def _predicted(
         by_chain(found["rows"]),
         left["dates"],
         left["sites"],
-        {name: np.asarray(value)[None] for name, value in prior_values.items()},
-        np.asarray(expected)[None],
+        prior_values,
+        expected,
     )
+
+
+def _prior_predictive(problem: Problem, size: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Inputs (1, draws, ...) and new measurements of every row (1, draws, rows) before any measurement is used."""
+
+    def one(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        values = problem.parameters.values(scores)
+        return values, replicate(problem, problem.predict(values), values, key, given_fitted=False)
+
+    scores = jax.random.normal(jax.random.key(_stream(seed, "prior")), (PRIOR_DRAWS, size))
+    keys = jax.random.split(jax.random.key(_stream(seed, "prior replicates")), PRIOR_DRAWS)
+    found = jax.jit(lambda a: jax.lax.map(lambda b: one(*b), a, batch_size=_BATCH))((scores, keys))
+    return jax.tree.map(lambda value: np.asarray(value)[None], found)
 
 
 def _groups(values: np.ndarray) -> tuple[np.ndarray, ...]:

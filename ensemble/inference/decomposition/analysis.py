@@ -11,7 +11,7 @@ from ensemble.inference.decomposition.basis import Family
 from ensemble.inference.decomposition.dependence import ConditionalMeans
 from ensemble.inference.decomposition.effects import Effects
 from ensemble.inference.decomposition.information import expected_falls
-from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement, jackknife_error, student
+from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement
 from ensemble.inference.decomposition.methods import (
     Sample,
     fit_surrogate,
@@ -25,6 +25,7 @@ from ensemble.inference.decomposition.methods import (
 from ensemble.inference.decomposition.moments import MAX_FAILED, usable_rows
 from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapley_permutations, touching
 from ensemble.inference.decomposition.surrogate import CrossFit
+from ensemble.summary.replicates import jackknife, student
 
 # Pairs of random orders for Shapley effects of more groups than can be enumerated.
 PERMUTATIONS = 100
@@ -183,7 +184,7 @@ def _with_surrogate(
 
 def _scrambles(parts: np.ndarray) -> Estimate:
     """Estimate from all scrambles (first) and leaving one out each (the others)."""
-    return Estimate(parts[0], student(len(parts) - 1) * jackknife_error(parts[1:]), parts[1:])
+    return Estimate(parts[0], student(len(parts) - 1) * jackknife(parts[1:]), parts[1:])
 
 
 def _from_rows(parts: Effects, pools: np.ndarray) -> Shares:
@@ -192,7 +193,7 @@ def _from_rows(parts: Effects, pools: np.ndarray) -> Shares:
 
 def _folds(parts: np.ndarray, missed: np.ndarray) -> Estimate:
     """Estimate whose interval holds the spread over folds and the variance that the surrogate misses."""
-    return Estimate(parts[0], student(len(parts) - 1) * jackknife_error(parts[1:]) + missed, parts[1:])
+    return Estimate(parts[0], student(len(parts) - 1) * jackknife(parts[1:]) + missed, parts[1:])
 
 
 def _from_surrogate(parts: Effects, pools: np.ndarray, variance: np.ndarray, missed: np.ndarray) -> Shares:
@@ -257,7 +258,7 @@ def _beyond(
                 effects, drawn = shapley_permutations(means, groups, PERMUTATIONS, design.seed)
             shapley.append(_with_series(effects, design, known, audit) / known)
             drawn = drawn / known
-    error = np.hypot(jackknife_error(np.stack(shapley[1:])), drawn)
+    error = np.hypot(jackknife(np.stack(shapley[1:])), drawn)
     shares = Estimate(shapley[0], student(len(shapley) - 1) * error + missed, np.stack(shapley[1:]))
     falls = np.stack(halved)
     for g, group in enumerate(groups):

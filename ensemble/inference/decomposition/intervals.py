@@ -1,9 +1,7 @@
 """Intervals from independent scrambles, and a test of agreement over all outputs at once.
 
 Numerators and variance are pooled over scrambles before the ratio, which keeps its bias of the order of one
-over all rows; the jackknife over scrambles then gives the standard error of any function of the pooled sums
-(Efron & Stein 1981, doi 10.1214/aos/1176345462) and Student's t with one degree of freedom less than there
-are scrambles the interval.
+over all rows; the jackknife over scrambles then gives the interval (:mod:`ensemble.summary.replicates`).
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from ensemble.inference.decomposition.moments import Moments
+from ensemble.summary.replicates import jackknife, student
 
 LEVEL = 0.95
 # Rows per scramble from which the interval's coverage has been shown to be nominal.
@@ -41,24 +39,13 @@ class Estimate(NamedTuple):
     @property
     def standard_error(self) -> np.ndarray:
         """Jackknife standard error."""
-        return jackknife_error(self.replicates)
-
-
-def jackknife_error(replicates: np.ndarray) -> np.ndarray:
-    """Standard error from leave-one-out estimates (m, ...)."""
-    m = len(replicates)
-    return np.sqrt((m - 1.0) / m * ((replicates - replicates.mean(0)) ** 2).sum(0))
-
-
-def student(replicates: int) -> float:
-    """Half-width of the 95 % interval in standard errors."""
-    return float(stats.t.ppf(0.5 + LEVEL / 2.0, replicates - 1))
+        return jackknife(self.replicates)
 
 
 def estimate(moments: Moments, statistic: Callable[[Moments], np.ndarray]) -> Estimate:
     """A function of pooled sums with its interval from scrambles."""
     replicates = statistic(moments.without_each())
-    return Estimate(statistic(moments.pooled()), student(len(replicates)) * jackknife_error(replicates), replicates)
+    return Estimate(statistic(moments.pooled()), student(len(replicates)) * jackknife(replicates), replicates)
 
 
 def disagreement(one: Estimate, other: Estimate, seed: int = 0) -> tuple[float, float]:
