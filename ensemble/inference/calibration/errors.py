@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,35 @@ class Source:
     relative: bool
     together: np.ndarray
     fixed: float | None
+
+
+class Part(NamedTuple):
+    """One error that rows share: a number that stays, or a course along time, times the weight of each row.
+
+    Args:
+        kind: ``static``, ``walk`` (variance 1 a year) or ``ar1`` (variance 1).
+        together: 1 where two rows have the same number or course, shape (rows, rows).
+        weight: shape (rows,).
+        timescale: of ``ar1``, years.
+    """
+
+    kind: Literal["static", "walk", "ar1"]
+    together: np.ndarray
+    weight: jax.Array
+    timescale: Any = None
+
+    def correlation(self, years: np.ndarray) -> jax.Array:
+        """Covariance of the numbers or courses that rows have, before their weights, (rows, rows).
+
+        Args:
+            years: time of each row since the start of the run.
+        """
+        if self.kind == "walk":
+            return jnp.asarray(self.together * np.minimum.outer(years, years))
+        if self.kind == "ar1":
+            lag = jnp.asarray(np.abs(np.subtract.outer(years, years)))
+            return jnp.asarray(self.together) * jnp.exp(-lag / self.timescale)
+        return jnp.asarray(self.together)
 
 
 @dataclass(frozen=True)
@@ -87,24 +116,36 @@ class ErrorModel:
             spreads: free standard deviations by label.
             extra: covariance of other model error, relative to the predictions on log rows.
         """
-        values = {**self.fixed, **spreads}
+        total = jnp.diag(self.own_variance(spreads))
+        for part in self.parts(predicted, spreads):
+            total = total + part.correlation(self.years) * jnp.outer(part.weight, part.weight)
+        return total if extra is None else total + extra
+
+    def own_variance(self, spreads: Mapping[str, Any]) -> jax.Array:
+        """Variance of the error stated for each row, which no other row shares, shape (rows,)."""
         scale = spreads["error_scale"] if self.scale is None else self.scale
         own = np.where(self.is_log, np.sqrt(np.log1p((self.stated / _nonzero(self.values)) ** 2)), self.stated)
-        total = jnp.diag((scale * jnp.asarray(own)) ** 2)
+        return (scale * jnp.asarray(own)) ** 2
+
+    def parts(self, predicted: jax.Array, spreads: Mapping[str, Any]) -> tuple[Part, ...]:
+        """Every error that rows share: of the measurements first, then the model's own along time.
+
+        Args:
+            predicted, spreads: as for :meth:`covariance`.
+        """
+        values = {**self.fixed, **spreads}
         unit = jnp.where(self.is_log, 1.0, predicted)  # a relative error on the scale of the likelihood
         size = jnp.asarray(np.where(self.is_log, 1.0 / _nonzero(np.abs(self.values)), 1.0))  # an absolute one
+        found = []
         for source in self.sources:
             sd = spreads[source.label] if source.fixed is None else source.fixed
-            weight = (unit if source.relative else size) * sd
-            total = total + jnp.asarray(source.together) * jnp.outer(weight, weight)
+            found.append(Part("static", source.together, (unit if source.relative else size) * sd))
         if self.walk is not None:
-            shared = jnp.asarray(self.walk * np.minimum.outer(self.years, self.years))
-            total = total + values["model_error"] ** 2 * shared * jnp.outer(unit, unit)
+            found.append(Part("walk", self.walk, values["model_error"] * unit))
         if self.ar1 is not None:
-            lag = jnp.asarray(np.abs(np.subtract.outer(self.years, self.years)))
-            decay = jnp.asarray(self.ar1) * jnp.exp(-lag / values["model_error_timescale"])
-            total = total + values["model_error"] ** 2 * decay * jnp.outer(unit, unit)
-        return total if extra is None else total + extra
+            timescale = values["model_error_timescale"]
+            found.append(Part("ar1", self.ar1, values["model_error"] * unit, timescale))
+        return tuple(found)
 
     def log_likelihood(
         self, predicted: jax.Array, spreads: Mapping[str, Any], extra: jax.Array | None = None

@@ -189,7 +189,7 @@ def _predictor(
     records = tuple(sorted({int(record) for record in rows["record"]}))
     plan, given = _at_records(plan, names, records)
     evaluate = chain(plan)
-    base, axes = _base_by_pair(plan, arms, places)
+    base, axes = base_by_pair(plan, arms, places)
     mine = np.array([sites.index(place) for place in places])
     has_time = {spec.name: "time" in spec.dims for spec in plan.outputs}
     columns = np.searchsorted(given, rows["record"].to_numpy(int))
@@ -252,7 +252,7 @@ def _pool_noise(
     years = jnp.asarray(
         np.diff([0, *(record + 1 for record in records)]) * plan.steps_per_record / calendar.axis.per_year
     )
-    base, axes = _base_by_pair(plan, arms, places)
+    base, axes = base_by_pair(plan, arms, places)
     mine = np.array([sites.index(place) for place in places])
     columns = np.searchsorted(records, rows["record"].to_numpy(int))
     pair = rows["pair"].to_numpy()
@@ -276,7 +276,7 @@ def _pool_noise(
     return lambda values: quick({name: jnp.asarray({**values, **fixed}[name]) for name in example})
 
 
-def _base_by_pair(
+def base_by_pair(
     plan: Plan, arms: np.ndarray, places: np.ndarray
 ) -> tuple[dict[str, jax.Array], dict[str, int | None]]:
     """Central inputs of every (scenario, site) pair; what all share has no pair axis."""
@@ -292,4 +292,4 @@ def _base_by_pair(
     return base, axes
 
 
-__all__ = ["Problem", "make_problem"]
+__all__ = ["Problem", "base_by_pair", "make_problem"]
