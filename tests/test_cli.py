@@ -20,7 +20,8 @@ def ensemble(*arguments):
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["run", "--help"]])
 def test_starts_without_jax(arguments):
     code = f"import sys; sys.argv = ['ensemble', *{arguments!r}]\nfrom ensemble.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nassert 'jax' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
 
 
 def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):

@@ -50,7 +50,8 @@ def test_own_model_page(tmp_path):
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
 def test_every_config_is_a_valid_study(config):
-    make_plan(load_study(ROOT / "configs" / config))
+    plan = make_plan(load_study(ROOT / "configs" / config))
+    assert plan.members >= 1 and plan.tiling.count >= 1
 
 
 def test_readme_study_is_valid(tmp_path):

@@ -130,5 +130,5 @@ def test_wrong_noise_gets_one_sentence(arguments, sentence):
 
 
 def test_possible_noise_passes():
-    check_noise("factor", 0.3, 0.4, (0.0, 120.0), (0.0, np.inf))
-    check_noise("offset", 1.0, 0.4, (-5.0, 20.0), (-60.0, 60.0))
+    assert check_noise("factor", 0.3, 0.4, (0.0, 120.0), (0.0, np.inf)) is None
+    assert check_noise("offset", 1.0, 0.4, (-5.0, 20.0), (-60.0, 60.0)) is None

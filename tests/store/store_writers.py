@@ -1,4 +1,4 @@
-"""A small study with known numbers, and writers of it that run in processes of their own."""
+"""A small study with known numbers, writers of it that run in processes of their own, and a look at its files."""
 
 from pathlib import Path
 
@@ -103,3 +103,15 @@ def hold(path, held, release):
     with open_writer(Path(path), PROVENANCE, [make_stage()]):
         held.set()
         release.wait(60)
+
+
+def files_of(path):
+    return sorted(p for p in path.rglob("*") if p.is_file())
+
+
+def stamps(path, pattern):
+    return {p: p.stat().st_mtime_ns for p in path.glob(pattern) if p.is_file()}
+
+
+def flip(data, at, bits=0x15):
+    return data[:at] + bytes([data[at] ^ bits]) + data[at + 1 :]
