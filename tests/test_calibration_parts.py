@@ -110,7 +110,16 @@ def errors_of(values, below=None):
     years = 10.0 * dates
     walk = np.ones((6, 6))
     return ErrorModel(
-        values, 0.05 * values, np.ones(6, bool), below, years, sources, 1.0, walk, None, {"model_error": 0.02}
+        values,
+        np.full(6, np.sqrt(np.log1p(0.05**2))),
+        np.ones(6, bool),
+        below,
+        years,
+        sources,
+        1.0,
+        walk,
+        None,
+        {"model_error": 0.02},
     )
 
 
@@ -145,12 +154,20 @@ def test_a_left_out_group_is_the_joint_density_less_that_of_the_rest(x64):
         assert float(density) == pytest.approx(float(whole - without), abs=1e-10)
 
 
-def test_a_value_below_the_detection_limit_adds_its_probability(x64):
-    below = np.array([False] * 5 + [True])
-    errors = errors_of(np.full(6, 10.0), below)
+def test_a_value_below_the_detection_limit_adds_its_probability_given_the_others(x64):
+    values = np.array([50.0, 52.0, 41.0, 45.0, 35.0, 30.0])
+    predicted = jnp.asarray([51.0, 51.0, 42.0, 42.0, 36.0, 36.0])
     spreads = {"error_plot": jnp.asarray(0.07)}
-    near, far = (float(errors.log_likelihood(jnp.full(6, 10.0).at[5].set(value), spreads)) for value in (1.0, 10.0))
-    assert near - far == pytest.approx(np.log(2.0), abs=1e-6)  # sure against even chances
+    errors = errors_of(values, np.array([False] * 5 + [True]))
+    found = float(errors.log_likelihood(predicted, spreads))
+    # the same by the density of all six rows, summed over everything below the limit
+    seen = errors_of(values)
+    limits = np.concatenate([np.linspace(1e-3, 30.0, 4001)])
+    dense = [seen.residual(predicted).at[5].set(np.log(value / 36.0)) for value in limits]
+    covariance = seen.covariance(predicted, spreads)
+    logs = jax.vmap(lambda r: gaussian_log_density(r, covariance))(jnp.stack(dense)) - seen.log_jacobian
+    density = np.exp(np.asarray(logs) + np.log(30.0) - np.log(limits))
+    assert found == pytest.approx(np.log(np.trapezoid(density, limits)), abs=1e-4)
 
 
 def test_power_scaling_sees_which_of_prior_and_data_decides():

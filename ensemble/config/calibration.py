@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from ensemble.config.record import Record
 
+# Parts of a stock that is composed of measured parts; pedotransfer is a bulk density that was not measured.
+PARTS = ("concentration", "bulk_density", "depth", "coarse_fragments", "pedotransfer")
+Part = Literal["concentration", "bulk_density", "depth", "coarse_fragments", "pedotransfer"]
 # A standard deviation: a number, or a distribution as under `uncertain` where it is not known.
 Spread = Annotated[float, Field(gt=0, allow_inf_nan=False)] | dict[str, Any]
 
@@ -19,6 +22,9 @@ class ErrorSource(Record):
         default=None, description="standard deviation as a fraction: a number or a distribution"
     )
     absolute: Spread | None = Field(default=None, description="standard deviation in the unit of the output")
+    of: Part | None = Field(
+        default=None, description="part of a composed stock whose error it is, as large as the table says of each row"
+    )
     shared_by: list[str] = Field(
         default=[],
         description="columns (time, site, scenario, method, ...): rows equal in all of them have one error; none: each row has its own",
@@ -27,9 +33,21 @@ class ErrorSource(Record):
 
     @model_validator(mode="after")
     def _one(self) -> ErrorSource:
-        if (self.relative is None) == (self.absolute is None):
-            raise ValueError("give either relative or absolute")
+        given = [name for name in ("relative", "absolute", "of") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of relative, absolute and of; found {' and '.join(given) or 'none'}")
         return self
+
+
+class Vary(Record):
+    """An entry of `uncertain` that differs between groups around a common value, by an amount that is learnt."""
+
+    by: str = Field(
+        default="site", description="column of the observations (site, scenario, ...) whose values are the groups"
+    )
+    spread: Spread = Field(
+        description="standard deviation between groups, in standard deviations of the entry's own distribution"
+    )
 
 
 class ModelError(Record):
@@ -67,6 +85,9 @@ class Calibrate(Record):
         default=None, description="factor on the stated errors of the table: a number or a distribution (default: 1)"
     )
     errors: dict[str, ErrorSource] = Field(default={}, description="further sources of error, by name")
+    vary: dict[str, Vary] = Field(
+        default={}, description="entries of `uncertain` that differ between groups, with a learnt spread"
+    )
     model_error: ModelError | None = Field(
         default=None, description="error of the model itself; without it the model is taken as perfect"
     )

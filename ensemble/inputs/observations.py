@@ -10,9 +10,13 @@ import pandas as pd
 
 from ensemble.config import StudyFile, SuspiciousInput
 from ensemble.inputs.calendar import Calendar
-from ensemble.inputs.tables import Table, read_table
+from ensemble.inputs.dataset_table import SUFFIXES, read_dataset_table
+from ensemble.inputs.stock_parts import UNITS, compose, part_column
+from ensemble.inputs.tables import MISSING, Table, read_table
 from ensemble.specs import OutputSpec
 from ensemble.units import conversion
+
+STOCK_UNIT = "t C/ha"
 
 
 def read_observations(
@@ -29,24 +33,24 @@ def read_observations(
         Columns scenario, site, time (decimal year), record (index of the output record), variable, value
         and error (standard deviation), both in the output's unit; then every other column of the table as text
         (method, laboratory, ...), for errors that rows share, ``depth`` as a number and ``below_detection`` as true
-        or false. Empty where the study has none.
+        or false; and for a stock given by its parts the relative standard deviation that each part adds. Empty where
+        the study has none.
 
     Raises:
         InputError: an unknown variable, scenario or site, a time outside the run, a missing or
-            non-positive error, or the same measurement twice.
+            non-positive error, a part of a stock that is missing or impossible, or the same measurement twice.
     """
     columns = ["scenario", "site", "time", "record", "variable", "value", "error"]
     settings = study.record.observations
     if settings is None:
         return pd.DataFrame(columns=columns)
     file = study.path(settings.file)
-    table = read_table(file, study.error(("observations", "file"), f"the file {file} does not exist"))
+    blamed = study.error(("observations", "file"), f"the file {file} does not exist")
+    table = read_dataset_table(file, blamed) if file.suffix in SUFFIXES else read_table(file, blamed)
     names = _column(table, "variable", settings.variable, outputs, study, "output")
     arms = _column(table, "scenario", scenarios[0] if len(scenarios) == 1 else None, scenarios, study, "scenario")
     places = _column(table, "site", sites[0] if len(sites) == 1 else None, sites, study, "site")
-    factors = np.array([_factor(study, settings.units, outputs[name]) for name in names])
-    values = table.numbers("value") * factors
-    errors = _errors(study, table, values, factors)
+    values, errors, parts = _measured(study, table, [outputs[name] for name in names])
     times = _times(table)
     records = [_record(table, row, time, calendar, steps_per_record) for row, time in enumerate(times)]
     frame = pd.DataFrame(
@@ -61,7 +65,46 @@ def read_observations(
         }
     )
     _refuse_repeats(table, frame)
-    return frame.loc[:, columns].assign(**_others(table, columns))
+    others = {name: cells for name, cells in _others(table, columns).items() if name not in _part_columns()}
+    if "depth" in others and settings.parts is not None:
+        others["depth"] = others["depth"] * conversion(settings.parts.depth.units or UNITS["depth"], UNITS["depth"])[0]
+    return frame.loc[:, columns].assign(**others, **parts)
+
+
+def _measured(
+    study: StudyFile, table: Table, specs: Sequence[OutputSpec]
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Value and standard deviation of each row in the output's unit, and what each part of a stock adds to the latter."""
+    settings = study.record.observations
+    assert settings is not None
+    whole = np.arange(len(table))
+    if settings.parts is not None:
+        given = table.columns.get("value", [""] * len(table))
+        whole = np.array([row for row, cell in enumerate(given) if cell.lower() not in MISSING], int)
+    composed = np.setdiff1d(np.arange(len(table)), whole)
+    values, errors = np.empty(len(table)), np.empty(len(table))
+    if len(whole):
+        rows = table.rows(whole)
+        factors = np.array([_factor(study, rows, specs[row]) for row in whole])
+        values[whole] = rows.numbers("value") * factors
+        errors[whole] = _errors(study, rows, values[whole], factors)
+    if settings.parts is None or not len(composed):
+        return values, errors, {}
+    for row in composed:
+        if specs[row].units != STOCK_UNIT:
+            text = f"{specs[row].name} is in {specs[row].units} and is no stock of carbon; give its value"
+            raise table.error(int(row), "value", text)
+    stocks = compose(study, settings.parts, table, composed)
+    values[composed], errors[composed] = stocks.value, stocks.error
+    parts = {part_column(name): np.zeros(len(table)) for name in stocks.relative}
+    for name, relative in stocks.relative.items():
+        parts[part_column(name)][composed] = relative
+    return values, errors, parts
+
+
+def _part_columns() -> set[str]:
+    """Columns of parts, which the composed stock replaces; depth stays, for it is compared with the model's."""
+    return {column for name in UNITS for column in (name, f"{name}_error")} - {"depth"}
 
 
 def _others(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
@@ -69,7 +112,7 @@ def _others(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name in table.columns:
         if name == "depth":
-            found[name] = table.numbers(name)
+            found[name] = table.numbers(name, blank=np.nan)
         elif name == "below_detection":
             cells = [cell.lower() for cell in table.text(name)]
             for row, cell in enumerate(cells):
@@ -100,11 +143,13 @@ def _column(
     return cells
 
 
-def _factor(study: StudyFile, written: str | None, spec: OutputSpec) -> float:
+def _factor(study: StudyFile, table: Table, spec: OutputSpec) -> float:
+    asked = study.record.observations and study.record.observations.units
+    written = asked.get(spec.name) if isinstance(asked, dict) else asked
     try:
-        return conversion(written or spec.units, spec.units)[0]
+        return conversion(written or table.units.get("value") or spec.units, spec.units)[0]
     except ValueError as error:
-        raise study.error(("observations", "units"), str(error)) from None
+        raise study.error(("observations", "units"), f"{spec.name}: {error}") from None
 
 
 def _errors(study: StudyFile, table: Table, values: np.ndarray, factors: np.ndarray) -> np.ndarray:

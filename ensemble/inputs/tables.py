@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,13 @@ class Table:
         file: the file.
         columns: text of each column, one entry a row.
         lines: line number of each row, shape (rows,).
+        units: unit of a column, where the file itself names it (NetCDF).
     """
 
     file: Path
     columns: Mapping[str, list[str]]
     lines: np.ndarray
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -42,6 +44,11 @@ class Table:
         for name in names:
             if name not in self.columns:
                 raise InputError(f"the column '{name}' is missing; found: {', '.join(self.columns)}", self.file, 1)
+
+    def rows(self, chosen: np.ndarray) -> Table:
+        """The table of some rows alone, by their numbers."""
+        columns = {name: [cells[row] for row in chosen] for name, cells in self.columns.items()}
+        return replace(self, columns=columns, lines=self.lines[chosen])
 
     def text(self, name: str) -> list[str]:
         """A column as text.

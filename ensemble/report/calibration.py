@@ -194,11 +194,7 @@ def _fit(data: xr.Dataset) -> Section:
     header += ("RMSE before", "bias before", "CRPS before", "in 90 % before")
     caption = "Median prediction and predictive bands against the measurements, in the unit of the output; before: the prior's."
     tables = [Table(header, tuple(rows), caption)]
-    tables += [
-        _left_out(data, name, what)
-        for name, what in (("date", "date"), ("left_site", "site"))
-        if f"elpd_{name}" in data
-    ]
+    tables += [_left_out(data, name) for name in ("row", "date", "plot") if f"elpd_{name}" in data]
     return Section(
         "How well it fits",
         "Bands hold the error of the measurements as well as of the model.",
@@ -280,15 +276,15 @@ def _skill_row(row: Any) -> tuple[str, ...]:
     return which, str(row.variable), str(row.scenario), str(row.site), str(row.n), *numbers, *before
 
 
-def _left_out(data: xr.Dataset, name: str, what: str) -> Table:
+def _left_out(data: xr.Dataset, name: str) -> Table:
     k = data[f"pareto_k_{name}"].values
     rows = tuple(
         (str(label), f"{float(e):.2f}", f"{kk:.2f}" + ("" if kk <= RELIABLE_K else " (unreliable)"))
-        for label, e, kk in zip(data[name].values, data[f"elpd_{name}"].values, k, strict=True)
+        for label, e, kk in zip(data[f"left_{name}"].values, data[f"elpd_{name}"].values, k, strict=True)
     )
     total = float(data[f"elpd_{name}"].sum())
-    caption = f"Log predictive density of every {what} left out, by importance weights from the full posterior; sum {total:.1f}. k-hat above {RELIABLE_K:g} is not to be relied on."
-    return Table((what, "log density", "k-hat"), rows, caption, folded=len(rows) > 8)
+    caption = f"Log predictive density of every {name} left out, by importance weights from the full posterior; sum {total:.1f}. k-hat above {RELIABLE_K:g} is not to be relied on."
+    return Table((name, "log density", "k-hat"), rows, caption, folded=len(rows) > 8)
 
 
 def _search(data: xr.Dataset) -> Section:

@@ -30,16 +30,16 @@ Straighten = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 
 class Site(NamedTuple):
-    """Where the constants come from: scenario and site, place of the site among the parameters', observed decline."""
+    """Where the constants come from: pair of scenario and site, the number of each, observed decline."""
 
+    pair: int
     arm: int
     place: int
-    mine: int
     observed: dict[str, float]
 
 
 def straight_coordinates(
-    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray, sites: list[int]
+    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray
 ) -> Straighten:
     """From straightened coordinates to scores and the logarithm of the Jacobian.
 
@@ -48,16 +48,15 @@ def straight_coordinates(
         rows: observations, with ``pair`` and ``held_out``.
         parameters: the free parameters.
         arms, places: scenario and site of each pair.
-        sites: sites in the order of the parameters'.
     """
     walls, ridges = [], []
     for wall in plan.bound.model.walls:
-        entry, site = _entry(plan, parameters, wall.input), _site(rows, wall.variable, arms, places, sites)
+        entry, site = _entry(plan, parameters, wall.input), _site(rows, wall.variable, arms, places)
         if entry is not None and site is not None:
             turn = _turn(plan, parameters, entry, wall.input, site, float(resolve(wall.limit)(site.observed)))
             walls += [] if turn is None else [(parameters.offset(entry.label), turn)]
     for ridge in plan.bound.model.ridges:
-        entry, site = _entry(plan, parameters, ridge.input), _site(rows, ridge.variable, arms, places, sites)
+        entry, site = _entry(plan, parameters, ridge.input), _site(rows, ridge.variable, arms, places)
         if entry is not None and site is not None:
             shift = _shift(plan, parameters, entry, resolve(ridge.centre), site)
             ridges.append((parameters.offset(entry.label), shift))
@@ -84,11 +83,11 @@ def gentle(coordinate: jax.Array, turn: float) -> tuple[jax.Array, jax.Array]:
 def _entry(plan: Plan, parameters: Parameters, name: str) -> Parameter | None:
     """The one positive number that all sites share and that acts on an input; ``None`` where there is no such."""
     labels = {s.label for s in plan.uncertainty.scalars if s.input == name and s.how != "offset"}
-    found = [entry for entry in parameters.entries if entry.label in labels and not entry.by_site]
+    found = [entry for entry in parameters.entries if entry.label in labels and not entry.axis]
     return found[0] if len(found) == 1 else None
 
 
-def _site(rows: pd.DataFrame, variable: str, arms: np.ndarray, places: np.ndarray, sites: list[int]) -> Site | None:
+def _site(rows: pd.DataFrame, variable: str, arms: np.ndarray, places: np.ndarray) -> Site | None:
     """The pair whose value fell most between its first and last fitted observation."""
     best: tuple[float, Site] | None = None
     for pair, group in rows[(rows["variable"] == variable) & ~rows["held_out"]].groupby("pair"):
@@ -98,8 +97,7 @@ def _site(rows: pd.DataFrame, variable: str, arms: np.ndarray, places: np.ndarra
         fall, index = (1.0 - last / first if first > 0 else 0.0), int(str(pair))
         if years >= _LEAST_YEARS and fall >= _LEAST_DECLINE and (best is None or fall > best[0]):
             observed = {"first": first, "last": last, "years": years}
-            place = int(places[index])
-            best = fall, Site(int(arms[index]), place, sites.index(place), observed)
+            best = fall, Site(index, int(arms[index]), int(places[index]), observed)
     return None if best is None else best[1]
 
 
@@ -113,8 +111,8 @@ def _inputs_at(plan: Plan, parameters: Parameters, site: Site) -> tuple[dict[str
     }
 
     def inputs(base: Mapping[str, Any], scores: jax.Array) -> dict[str, Any]:
-        values = parameters.values(scores)
-        numbers = {k: v[site.mine] if jnp.ndim(v) else v for k, v in values.items() if k in labels}
+        by_pair = parameters.by_pair(parameters.values(scores), labels)
+        numbers = {k: v[site.pair] if jnp.ndim(v) else v for k, v in by_pair.items()}
         return read(numbers, {}, 0, base)
 
     return base, inputs

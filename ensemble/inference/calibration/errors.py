@@ -18,7 +18,8 @@ import pandas as pd
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.stats import norm
 
-from ensemble.config.calibration import Calibrate
+from ensemble.config.calibration import PARTS, Calibrate, ErrorSource
+from ensemble.inputs.stock_parts import part_column
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -32,12 +33,14 @@ class Source:
         relative: whether the standard deviation is a fraction.
         together: 1 where two rows have the same error, shape (rows, rows).
         fixed: the standard deviation where it is a number, else ``None`` for a free parameter.
+        stated: its standard deviation for each row, on the scale of the likelihood, where the table states it, (rows,).
     """
 
     label: str
     relative: bool
     together: np.ndarray
     fixed: float | None
+    stated: np.ndarray | None = None
 
 
 class Part(NamedTuple):
@@ -74,8 +77,8 @@ class ErrorModel:
     """All errors of the rows of a table.
 
     Args:
-        values: measured values, shape (rows,).
-        stated: their stated standard deviations, in the same unit.
+        values: measured values, shape (rows,); they may be traced, so that one program serves many data sets.
+        own: standard deviation of each row's own error, on the scale of the likelihood.
         is_log: rows whose errors multiply (lognormal), shape (rows,).
         below: rows that lie below a detection limit, which is their value.
         years: time of each row since the start of the run, years.
@@ -85,8 +88,8 @@ class ErrorModel:
         fixed: standard deviation and timescale of the model error where they are numbers.
     """
 
-    values: np.ndarray
-    stated: np.ndarray
+    values: Any
+    own: np.ndarray
     is_log: np.ndarray
     below: np.ndarray
     years: np.ndarray
@@ -105,7 +108,7 @@ class ErrorModel:
         """Measured less predicted on the scale of the likelihood, shape (rows,)."""
         positive = jnp.where(self.is_log, predicted, 1.0)
         safe = jnp.where(positive > 0.0, positive, 1e-30)
-        logs = jnp.asarray(np.log(np.where(self.is_log, self.values, 1.0))) - jnp.log(safe)
+        logs = jnp.log(jnp.where(self.is_log, self.values, 1.0)) - jnp.log(safe)
         return jnp.where(self.is_log, logs, jnp.asarray(self.values) - predicted)
 
     def covariance(self, predicted: jax.Array, spreads: Mapping[str, Any], extra: jax.Array | None = None) -> jax.Array:
@@ -124,8 +127,7 @@ class ErrorModel:
     def own_variance(self, spreads: Mapping[str, Any]) -> jax.Array:
         """Variance of the error stated for each row, which no other row shares, shape (rows,)."""
         scale = spreads["error_scale"] if self.scale is None else self.scale
-        own = np.where(self.is_log, np.sqrt(np.log1p((self.stated / _nonzero(self.values)) ** 2)), self.stated)
-        return (scale * jnp.asarray(own)) ** 2
+        return (scale * jnp.asarray(self.own)) ** 2
 
     def parts(self, predicted: jax.Array, spreads: Mapping[str, Any]) -> tuple[Part, ...]:
         """Every error that rows share: of the measurements first, then the model's own along time.
@@ -135,11 +137,12 @@ class ErrorModel:
         """
         values = {**self.fixed, **spreads}
         unit = jnp.where(self.is_log, 1.0, predicted)  # a relative error on the scale of the likelihood
-        size = jnp.asarray(np.where(self.is_log, 1.0 / _nonzero(np.abs(self.values)), 1.0))  # an absolute one
+        size = jnp.where(self.is_log, 1.0 / _nonzero(jnp.abs(predicted)), 1.0)  # an absolute one
         found = []
         for source in self.sources:
             sd = spreads[source.label] if source.fixed is None else source.fixed
-            found.append(Part("static", source.together, (unit if source.relative else size) * sd))
+            weight = (unit if source.relative else size) * sd if source.stated is None else jnp.asarray(source.stated)
+            found.append(Part("static", source.together, weight))
         if self.walk is not None:
             found.append(Part("walk", self.walk, values["model_error"] * unit))
         if self.ar1 is not None:
@@ -152,31 +155,37 @@ class ErrorModel:
     ) -> jax.Array:
         """Logarithm of the density of the measured values, a scalar.
 
-        Rows below a detection limit add the logarithm of the probability of lying there, each by itself (their
-        errors are then taken as independent of the others').
+        Rows below a detection limit add the logarithm of the probability of lying there given the rows that were
+        seen; of several such rows each is taken alone, which is exact where they share no error.
         """
         residual, covariance = self.residual(predicted), self.covariance(predicted, spreads, extra)
-        seen = self.seen
-        total = gaussian_log_density(residual[seen], covariance[np.ix_(seen, seen)]) - self.log_jacobian
-        if self.below.any():
-            rows = np.flatnonzero(self.below)
-            total = total + norm.logcdf(residual[rows] / jnp.sqrt(jnp.diagonal(covariance)[rows])).sum()
+        seen, below = self.seen, np.flatnonzero(self.below)
+        inner = covariance[np.ix_(seen, seen)]
+        total = gaussian_log_density(residual[seen], inner) - self.log_jacobian
+        if len(below):
+            cross = covariance[np.ix_(below, seen)]
+            gain = jnp.linalg.solve(inner, cross.T).T
+            left = jnp.diagonal(covariance)[below] - (gain * cross).sum(axis=1)
+            total = total + norm.logcdf((residual[below] - gain @ residual[seen]) / jnp.sqrt(left)).sum()
         return total
 
     @property
-    def log_jacobian(self) -> float:
+    def log_jacobian(self) -> jax.Array:
         """Sum of the logarithms of the log rows: turns the density of logarithms into one of values."""
-        return float(np.log(self.values[self.is_log & ~self.below]).sum())
+        return jnp.log(jnp.asarray(self.values)[np.flatnonzero(self.is_log & ~self.below)]).sum()
 
     def rows(self, chosen: np.ndarray) -> ErrorModel:
         """The errors of some rows alone."""
         square = np.ix_(chosen, chosen)
-        sources = tuple(Source(s.label, s.relative, s.together[square], s.fixed) for s in self.sources)
+        sources = tuple(
+            replace(s, together=s.together[square], stated=None if s.stated is None else s.stated[chosen])
+            for s in self.sources
+        )
         walk, ar1 = (None if part is None else part[square] for part in (self.walk, self.ar1))
         return replace(
             self,
             values=self.values[chosen],
-            stated=self.stated[chosen],
+            own=self.own[chosen],
             is_log=self.is_log[chosen],
             below=self.below[chosen],
             years=self.years[chosen],
@@ -218,14 +227,19 @@ def make_error_model(rows: pd.DataFrame, settings: Calibrate, start: float) -> E
     if (values[is_log] <= 0).any():
         wrong = values[is_log & (values <= 0)][0]
         raise ValueError(f"the value {wrong:g} is not above 0, as lognormal errors need; use likelihood: normal")
-    sources = []
-    for name, entry in settings.errors.items():
-        together = _together(rows, entry.shared_by, f"errors.{name}") if entry.shared_by else np.eye(len(rows))
-        if entry.variable is not None:
-            chosen = (rows["variable"] == entry.variable).to_numpy(float)
-            together = together * np.outer(chosen, chosen)
-        spread = entry.relative if entry.relative is not None else entry.absolute
-        sources.append(Source(f"error_{name}", entry.relative is not None, together, _number(spread)))
+    error, parts = rows["error"].to_numpy(float), _parts(rows)
+    unit = np.where(is_log, 1.0, values)
+    sources = tuple(_source(rows, f"error_{name}", entry, parts, unit) for name, entry in settings.errors.items())
+    claimed = [entry.of for entry in settings.errors.values() if entry.of is not None]
+    if "pedotransfer" in parts and "pedotransfer" not in claimed:  # a density never measured is one number of a site
+        entry = ErrorSource(of="pedotransfer", shared_by=["scenario", "site"])
+        sources, claimed = (
+            (*sources, _source(rows, "error_pedotransfer", entry, parts, unit)),
+            [*claimed, "pedotransfer"],
+        )
+    shared = sum(parts[name] ** 2 for name in claimed) * values**2 if claimed else 0.0
+    stated = np.sqrt(np.maximum(error**2 - shared, 0.0))
+    own = np.where(is_log, np.sqrt(np.log1p((stated / _nonzero(values)) ** 2)), stated)
     model, walk, ar1, fixed = settings.model_error, None, None, {}
     if model is not None:
         course = _together(rows, model.shared_by, "model_error")
@@ -236,16 +250,40 @@ def make_error_model(rows: pd.DataFrame, settings: Calibrate, start: float) -> E
     scale = 1.0 if settings.error_scale is None else _number(settings.error_scale)
     below = rows["below_detection"].to_numpy(bool) if "below_detection" in rows else np.zeros(len(rows), bool)
     years = rows["time"].to_numpy(float) - start
-    stated = rows["error"].to_numpy(float)
-    return ErrorModel(values, stated, is_log, below, years, tuple(sources), scale, walk, ar1, fixed)
+    return ErrorModel(values, own, is_log, below, years, sources, scale, walk, ar1, fixed)
+
+
+def _parts(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Relative standard deviation of each row by each part of a composed stock that has an error."""
+    found = {name: rows[part_column(name)].to_numpy(float) for name in PARTS if part_column(name) in rows}
+    return {name: relative for name, relative in found.items() if (relative > 0).any()}
+
+
+def _source(
+    rows: pd.DataFrame, label: str, entry: ErrorSource, parts: Mapping[str, np.ndarray], unit: np.ndarray
+) -> Source:
+    """One error; ``unit`` takes a relative standard deviation to the scale of the likelihood, shape (rows,)."""
+    what = label.replace("error_", "errors.", 1)
+    together = _together(rows, entry.shared_by, what) if entry.shared_by else np.eye(len(rows))
+    if entry.variable is not None:
+        chosen = (rows["variable"] == entry.variable).to_numpy(float)
+        together = together * np.outer(chosen, chosen)
+    if entry.of is None:
+        spread = entry.relative if entry.relative is not None else entry.absolute
+        return Source(label, entry.relative is not None, together, _number(spread))
+    if entry.of not in parts:
+        raise ValueError(f"{what}: no measurement has an error of {entry.of}; see parts under observations")
+    return Source(label, True, together, 1.0, np.sqrt(np.log1p(parts[entry.of] ** 2)) * unit)
 
 
 def _number(spread: Any) -> float | None:
     return None if spread is None or isinstance(spread, Mapping) else float(spread)
 
 
-def _nonzero(values: np.ndarray) -> np.ndarray:
-    return np.where(values == 0.0, 1.0, values)
+def _nonzero(values: Any) -> Any:
+    return (
+        jnp.where(values == 0.0, 1.0, values) if isinstance(values, jax.Array) else np.where(values == 0, 1.0, values)
+    )
 
 
 def _together(rows: pd.DataFrame, columns: Sequence[str], what: str) -> np.ndarray:

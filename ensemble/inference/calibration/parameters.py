@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from ensemble.config.calibration import Calibrate, Spread
 from ensemble.inference.calibration.score_map import ScoreMap, score_map
@@ -20,22 +21,23 @@ POSITIVE = (0.0, np.inf)
 
 @dataclass(frozen=True)
 class Parameter:
-    """One free parameter, or one a site.
+    """One free parameter, one a site, or one that varies between groups.
 
     Args:
         label: name in the posterior.
-        count: scores it takes: 1, or one a site.
-        by_site: whether its value has a site axis.
+        count: scores it takes: 1, or one a site; or 1 and one a group.
+        axis: axis of its value: empty, ``site``, or the column whose values are the groups.
         law: prior distribution in the unit it is written in.
-        value: from its scores, () or (sites,), to values in internal units.
+        value: from its scores, () or (groups,), to values in internal units.
         units, long_name: for the store.
-        kind: ``input`` for an entry of `uncertain`, ``error`` for a spread of the likelihood.
+        kind: ``input`` for an entry of `uncertain`, ``error`` for a spread of the likelihood, ``spread`` of groups.
         input, how: the input it acts on, and whether it replaces, is added to, or multiplies it.
+        spread: label of the standard deviation between its groups, in scores; empty where it does not vary.
     """
 
     label: str
     count: int
-    by_site: bool
+    axis: str
     law: Distribution
     value: ScoreMap
     units: str
@@ -43,6 +45,17 @@ class Parameter:
     kind: str = "input"
     input: str = ""
     how: str = "value"
+    spread: str = ""
+
+
+def common(label: str) -> str:
+    """Name of the value around which the groups of a parameter vary."""
+    return f"{label}_common"
+
+
+def new_group(label: str) -> str:
+    """Name of a parameter's value in a group that was not among those calibrated."""
+    return f"{label}_new"
 
 
 @dataclass(frozen=True)
@@ -51,12 +64,14 @@ class Parameters:
 
     Args:
         entries: the parameters in order.
-        sites: names of the sites that have observations.
+        groups: names of the groups along each axis; ``site`` among them.
+        members: group of each pair of scenario and site along each axis, (pairs,) each.
         mixing: factor of the prior correlation of the scores, (size, size); the identity where independent.
     """
 
     entries: tuple[Parameter, ...]
-    sites: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, np.ndarray]
     mixing: np.ndarray
 
     @property
@@ -66,10 +81,11 @@ class Parameters:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of every coordinate, ``label`` or ``label[site]``."""
+        """Name of every coordinate: ``label``, or ``label[group]`` (of one that varies, its deviation)."""
         names: list[str] = []
         for entry in self.entries:
-            names += [f"{entry.label}[{site}]" for site in self.sites] if entry.count > 1 else [entry.label]
+            names += [entry.label] if entry.spread or entry.count == 1 else []
+            names += [f"{entry.label}[{group}]" for group in self.groups[entry.axis]] if entry.count > 1 else []
         return tuple(names)
 
     def offset(self, label: str) -> int:
@@ -78,40 +94,96 @@ class Parameters:
         return sum(entry.count for entry in self.entries[: labels.index(label)])
 
     def values(self, scores: jax.Array) -> dict[str, jax.Array]:
-        """Values in internal units by label, () or (sites,), from independent scores of shape (size,)."""
+        """Values in internal units by label, () or (groups,), from independent scores of shape (size,).
+
+        A parameter that varies has the value ``Q(z + t u)`` in a group, with the quantile function Q of its prior, a
+        common score z, the spread t and a deviation u of the group, all standard normal a priori (not centred); and
+        ``Q(z)`` as :func:`common`.
+        """
         if not np.array_equal(self.mixing, np.eye(self.size)):
             scores = jnp.asarray(self.mixing) @ scores
-        values, start = {}, 0
-        for entry in self.entries:
-            part = scores[start : start + entry.count]
-            values[entry.label] = entry.value(part if entry.count > 1 else part[0])
-            start += entry.count
+        parts = {entry.label: scores[self.offset(entry.label) :][: entry.count] for entry in self.entries}
+        values = {
+            entry.label: entry.value(parts[entry.label] if entry.count > 1 else parts[entry.label][0])
+            for entry in self.entries
+            if not entry.spread
+        }
+        for entry in self.varied:
+            part = parts[entry.label]
+            values[common(entry.label)] = entry.value(part[0])
+            values[entry.label] = entry.value(part[0] + values[entry.spread] * part[1:])
         return values
 
+    @property
+    def varied(self) -> tuple[Parameter, ...]:
+        """The parameters that vary between groups."""
+        return tuple(entry for entry in self.entries if entry.spread)
 
-def make_parameters(plan: Plan, settings: Calibrate, sites: Sequence[int]) -> Parameters:
-    """Every entry of `uncertain` that is a number, and every spread of the likelihood that has a prior.
+    def in_new_groups(self, scores: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+        """Value of each parameter that varies in a group that was not calibrated: one draw, by :func:`new_group`."""
+        values, mixed = self.values(scores), jnp.asarray(self.mixing) @ scores
+        deviations = jax.random.normal(key, (len(self.varied),))
+        return {
+            new_group(entry.label): entry.value(mixed[self.offset(entry.label)] + values[entry.spread] * deviation)
+            for entry, deviation in zip(self.varied, deviations, strict=True)
+        }
+
+    def by_pair(self, values: Mapping[str, jax.Array], labels: Iterable[str]) -> dict[str, jax.Array]:
+        """Some values for every pair: (pairs,) where they differ, else ()."""
+        axes = {entry.label: entry.axis for entry in self.entries}
+        return {name: values[name][self.members[axes[name]]] if axes[name] else values[name] for name in labels}
+
+
+def make_parameters(plan: Plan, settings: Calibrate, rows: pd.DataFrame) -> Parameters:
+    """Every entry of `uncertain` that is a number, and every spread that has a prior.
 
     Args:
         plan: the study.
         settings: its key `calibrate`.
-        sites: numbers of the sites that have observations.
+        rows: observations, with the number of their ``pair`` of scenario and site.
 
     Raises:
-        InputError: an uncertain option, or a prior without density.
+        InputError: an uncertain option, a prior without density, or groups that cannot be.
     """
     for option in plan.uncertainty.options:
         text = "a calibration cannot draw an option; calibrate once for each of its values"
         raise plan.study.error(("uncertain", option.label), text)
-    entries = [_input(plan, scalar, np.asarray(sites)) for scalar in plan.uncertainty.scalars]
+    groups, members = _groups(plan, settings, rows)
+    sites = np.array([plan.sites.index(site) for site in groups["site"]])
+    entries = [_input(plan, settings, scalar, sites, groups) for scalar in plan.uncertainty.scalars]
     entries += [
         _spread(plan, ("calibrate", *key), label, spread, units, text)
         for label, (key, spread, units, text) in spreads(settings).items()
-        if isinstance(spread, Mapping)
+        if isinstance(spread, Mapping) or key[0] == "vary"
     ]
-    names = tuple(plan.sites[site] for site in sites)
-    bare = Parameters(tuple(entries), names, np.empty(0))
-    return Parameters(bare.entries, names, _mixing(plan, bare))
+    for label in set(settings.vary) - {scalar.label for scalar in plan.uncertainty.scalars}:
+        names = ", ".join(scalar.label for scalar in plan.uncertainty.scalars)
+        raise plan.study.error(
+            ("calibrate", "vary", label), f"there is no such number under uncertain; allowed: {names}"
+        )
+    bare = Parameters(tuple(entries), groups, members, np.empty(0))
+    return replace(bare, mixing=_mixing(plan, bare))
+
+
+def _groups(
+    plan: Plan, settings: Calibrate, rows: pd.DataFrame
+) -> tuple[dict[str, tuple[str, ...]], dict[str, np.ndarray]]:
+    """Groups of every axis, and which of them each pair belongs to."""
+    pairs = rows.drop_duplicates("pair").sort_values("pair")
+    groups = {"site": tuple(site for site in plan.sites if site in set(pairs["site"]))}
+    for label, entry in settings.vary.items():
+        key, axis = ("calibrate", "vary", label, "by"), entry.by
+        if axis not in rows:
+            raise plan.study.error(key, f"the observations have no column '{axis}'; allowed: {', '.join(rows.columns)}")
+        if (rows.groupby("pair")[axis].nunique(dropna=False) > 1).any():
+            text = f"'{axis}' differs between rows of one scenario and site, which have one model run"
+            raise plan.study.error(key, text)
+        if axis != "site":
+            groups[axis] = tuple(dict.fromkeys(pairs[axis].astype(str)))
+        if len(groups[axis]) < 2:
+            raise plan.study.error(key, f"there is one {axis} alone, so nothing can vary between them")
+    members = {a: np.array([names.index(str(name)) for name in pairs[a]]) for a, names in groups.items()}
+    return groups, members
 
 
 def spreads(settings: Calibrate) -> dict[str, tuple[tuple[str, ...], Spread, str, str]]:
@@ -125,6 +197,9 @@ def spreads(settings: Calibrate) -> dict[str, tuple[tuple[str, ...], Spread, str
         assert spread is not None
         units = "1" if which == "relative" else "unit of the output"
         found[f"error_{name}"] = ("errors", name, which), spread, units, f"standard deviation of the error '{name}'"
+    for name, vary in settings.vary.items():
+        text = f"standard deviation of {name} between groups, in standard deviations of its prior"
+        found[f"{name}_spread"] = ("vary", name, "spread"), vary.spread, "1", text
     model = settings.model_error
     if model is not None:
         found["model_error"] = (
@@ -139,33 +214,40 @@ def spreads(settings: Calibrate) -> dict[str, tuple[tuple[str, ...], Spread, str
     return found
 
 
-def _input(plan: Plan, scalar: Any, sites: np.ndarray) -> Parameter:
+def _input(
+    plan: Plan, settings: Calibrate, scalar: Any, sites: np.ndarray, groups: Mapping[str, tuple[str, ...]]
+) -> Parameter:
     law = scalar.distribution
     if law is None:
         text = f"a {plan.study.record.design.type} design sets inputs and draws none; a calibration needs distributions"
         raise plan.study.error(("design",), text)
-    law = law.at(sites) if law.shape else law
+    law, vary = law.at(sites) if law.shape else law, settings.vary.get(scalar.label)
+    if vary is not None and (scalar.per == "site" or law.shape):
+        text = "it differs between sites already, with the stated distribution; use per: member"
+        raise plan.study.error(("calibrate", "vary", scalar.label), text)
     at = _score_map(plan, ("uncertain", scalar.label), law)
     spec = {**plan.bound.specs, **plan.bound.derived_specs}[scalar.input]
-    by_site = scalar.per == "site" or bool(law.shape)
-    count = len(sites) if scalar.per == "site" else 1
+    axis = vary.by if vary else "site" if scalar.per == "site" or law.shape else ""
+    count = 1 + len(groups[axis]) if vary else len(sites) if scalar.per == "site" else 1
     units = "1" if scalar.how == "factor" else spec.units
     what = {"value": "", "offset": "offset of ", "factor": "factor on "}[scalar.how] + spec.long_name
 
     def value(z: jax.Array) -> jax.Array:
         return at(jnp.broadcast_to(z, law.shape) if law.shape else z) * scalar.factor + scalar.offset
 
-    return Parameter(scalar.label, count, by_site, law, value, units, what, "input", scalar.input, scalar.how)
+    spread = f"{scalar.label}_spread" if vary else ""
+    return Parameter(scalar.label, count, axis, law, value, units, what, "input", scalar.input, scalar.how, spread)
 
 
-def _spread(
-    plan: Plan, key: tuple[str, ...], label: str, spread: Mapping[str, Any], units: str, text: str
-) -> Parameter:
+def _spread(plan: Plan, key: tuple[str, ...], label: str, spread: Spread, units: str, text: str) -> Parameter:
+    if not isinstance(spread, Mapping):
+        raise plan.study.error(key, "a spread that is learnt needs a distribution; for a known one use per: site")
     try:
         law = make_distribution(spread, POSITIVE)
     except ValueError as error:
         raise plan.study.error(key, str(error)) from None
-    return Parameter(label, 1, False, law, _score_map(plan, key, law), units, text, "error")
+    kind = "spread" if key[1] == "vary" else "error"
+    return Parameter(label, 1, "", law, _score_map(plan, key, law), units, text, kind)
 
 
 def _score_map(plan: Plan, key: tuple[str, ...], law: Distribution) -> Callable[[jax.Array], jax.Array]:
@@ -181,7 +263,8 @@ def _mixing(plan: Plan, parameters: Parameters) -> np.ndarray:
     for copula in (plan.uncertainty.copulas or {}).values():
         factor = np.linalg.cholesky(copula.correlation)
         starts = [parameters.offset(name) for name in copula.names]
-        for site in range(max(counts[name] for name in copula.names)):
+        varied = {entry.label for entry in parameters.varied}  # of one that varies, the common score
+        for site in range(max(1 if name in varied else counts[name] for name in copula.names)):
             places = [start + site for start in starts]
             mixing[np.ix_(places, places)] = factor
     return mixing

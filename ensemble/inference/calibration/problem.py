@@ -91,8 +91,7 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
     plan, notes = _without_series(plan)
     rows["pair"] = rows.groupby(["scenario", "site"], sort=False).ngroup()
     pairs = rows.drop_duplicates("pair")[["scenario", "site"]]
-    sites = sorted({plan.sites.index(name) for name in pairs["site"]})
-    parameters = make_parameters(plan, settings, sites)
+    parameters = make_parameters(plan, settings, rows)
     calendar = plan.base.calendar
     start = 0.0 if calendar is None else calendar.first / calendar.axis.per_year
     try:
@@ -101,9 +100,9 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
         raise plan.study.error(("calibrate",), str(error)) from None
     arms = np.array([plan.scenarios.index(name) for name in pairs["scenario"]])
     places = np.array([plan.sites.index(name) for name in pairs["site"]])
-    predict = _predictor(plan, rows, parameters, arms, places, sites)
-    straighten = straight_coordinates(plan, rows, parameters, arms, places, sites)
-    noise = _pool_noise(plan, settings, rows, parameters, arms, places, sites)
+    predict = _predictor(plan, rows, parameters, arms, places)
+    straighten = straight_coordinates(plan, rows, parameters, arms, places)
+    noise = _pool_noise(plan, settings, rows, parameters, arms, places)
     if noise is not None and errors.is_log.any():
         notes.append("process noise on the pools is exact for normal errors; with lognormal errors it is linearised")
     return Problem(parameters, rows, errors, predict, straighten, noise, (*notes, *_few(rows, parameters)))
@@ -150,7 +149,8 @@ def _refuse_other_depth(plan: Plan, rows: pd.DataFrame) -> None:
     if "depth" not in rows or "depth" not in plan.base.values:
         return
     depth = plan.base.values["depth"]
-    for site, scenario, measured in zip(rows["site"], rows["scenario"], rows["depth"], strict=True):
+    known = rows[rows["depth"].notna()]
+    for site, scenario, measured in zip(known["site"], known["scenario"], known["depth"], strict=True):
         place = plan.sites.index(str(site)) if depth.shape[1] > 1 else 0
         arm = plan.scenarios.index(str(scenario)) if depth.shape[0] > 1 else 0
         here = float(depth[arm, place])
@@ -183,22 +183,21 @@ def _at_records(plan: Plan, names: tuple[str, ...], records: tuple[int, ...]) ->
 
 
 def _predictor(
-    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray, sites: list[int]
+    plan: Plan, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray
 ) -> Callable[[Values], jax.Array]:
     names = tuple(rows["variable"].unique())
     records = tuple(sorted({int(record) for record in rows["record"]}))
     plan, given = _at_records(plan, names, records)
     evaluate = chain(plan)
     base, axes = base_by_pair(plan, arms, places)
-    mine = np.array([sites.index(place) for place in places])
     has_time = {spec.name: "time" in spec.dims for spec in plan.outputs}
     columns = np.searchsorted(given, rows["record"].to_numpy(int))
 
     def over_pairs(base: Values, values: Values) -> jax.Array:
-        by_pair = {name: value[mine] if jnp.ndim(value) else value for name, value in values.items()}
+        by_pair = parameters.by_pair(values, values)
         number_axes = {name: 0 if jnp.ndim(value) else None for name, value in by_pair.items()}
         mapped = jax.vmap(
-            lambda numbers, at: evaluate(numbers, {}, 0, at), in_axes=(number_axes, axes), axis_size=len(mine)
+            lambda numbers, at: evaluate(numbers, {}, 0, at), in_axes=(number_axes, axes), axis_size=len(arms)
         )
         outputs = mapped(by_pair, base)
         found = jnp.zeros(len(rows))
@@ -234,8 +233,7 @@ def noise_covariance(
 
 
 def _pool_noise(
-    plan: Plan, settings: Calibrate, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray,
-    sites: list[int],
+    plan: Plan, settings: Calibrate, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray
 ) -> Callable[[Values], jax.Array] | None:  # fmt: skip
     """Covariance of all rows by process noise on the pools, from parameter values; pairs are independent."""
     wanted, model = settings.model_error, plan.bound.model
@@ -253,21 +251,20 @@ def _pool_noise(
         np.diff([0, *(record + 1 for record in records)]) * plan.steps_per_record / calendar.axis.per_year
     )
     base, axes = base_by_pair(plan, arms, places)
-    mine = np.array([sites.index(place) for place in places])
     columns = np.searchsorted(records, rows["record"].to_numpy(int))
     pair = rows["pair"].to_numpy()
     labels = {scalar.label for scalar in plan.uncertainty.scalars}
     every, together = np.arange(len(records)), np.equal.outer(pair, pair)
 
     def covariance(base: Values, values: Values) -> jax.Array:
-        by_pair = {k: v[mine] if jnp.ndim(v) else v for k, v in values.items() if k in labels}
+        by_pair = parameters.by_pair(values, labels)
         number_axes = {name: 0 if jnp.ndim(value) else None for name, value in by_pair.items()}
 
         def one(numbers: Values, base: Values) -> jax.Array:
             maps, start, observe = build(read(numbers, {}, 0, base))
             return noise_covariance(maps, start, years, values["model_error"], observe[names[0]], every)
 
-        blocks = jax.vmap(one, in_axes=(number_axes, axes), axis_size=len(mine))(by_pair, base)
+        blocks = jax.vmap(one, in_axes=(number_axes, axes), axis_size=len(arms))(by_pair, base)
         return jnp.where(together, blocks[pair[:, None], columns[:, None], columns[None, :]], 0.0)
 
     fixed = {"model_error": float(wanted.sd)} if isinstance(wanted.sd, float | int) else {}

@@ -9,6 +9,8 @@ import xarray as xr
 
 from ensemble.inference.calibration.fit import Fit
 from ensemble.inference.calibration.importance import power_sensitivity
+from ensemble.inference.calibration.parameters import Parameter, common, new_group
+from ensemble.inference.calibration.predictive import seen_rows
 from ensemble.summary.skill import crps
 from ensemble.units import cf_units
 
@@ -24,7 +26,7 @@ def arviz_groups(fit: Fit) -> dict[str, xr.Dataset]:
     constant data; all along ``chain`` and ``draw``, rows along ``observation``.
     """
     rows = fit.problem.rows
-    training = fit.problem.training
+    training = seen_rows(fit.problem)
     every = {"observation": np.arange(len(rows))}
     texts = {name: ("observation", rows[name].astype(str).to_numpy()) for name in TEXTS}
     numbers = {name: ("observation", rows[name].to_numpy(float)) for name in ("time", "error")}
@@ -49,11 +51,12 @@ def _chains(array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _draws(fit: Fit, values: dict[str, np.ndarray]) -> xr.Dataset:
+    """Draws by label; of a parameter that varies between groups, those of the groups, of what is common to them, and of
+    a new group. A forecast reads the variables of kind ``input``: by site, or of a new group of any other kind.
+    """
     parameters = fit.problem.parameters
     variables: dict[str, Any] = {}
     for entry in parameters.entries:
-        value = values[entry.label]
-        dims = ("chain", "draw", "site")[: value.ndim]
         attributes = {
             "units": cf_units(entry.units) if entry.kind == "input" else "1",
             "display_units": entry.units,
@@ -62,8 +65,17 @@ def _draws(fit: Fit, values: dict[str, np.ndarray]) -> xr.Dataset:
             "input": entry.input,
             "how": entry.how,
         }
-        variables[entry.label] = dims, value, attributes
-    return xr.Dataset(variables, {**_chains(values[parameters.entries[0].label]), "site": list(parameters.sites)})
+        forecast = not entry.spread or entry.axis == "site"
+        own = attributes if forecast else attributes | {"kind": "group"}
+        variables[entry.label] = ("chain", "draw", *([entry.axis] if entry.axis else [])), values[entry.label], own
+        if entry.spread:
+            shared = attributes | {"kind": "common", "long_name": f"{entry.long_name}, common value"}
+            variables[common(entry.label)] = ("chain", "draw"), values[common(entry.label)], shared
+            new = attributes | {"long_name": f"{entry.long_name}, a new {entry.axis}"}
+            new |= {"kind": "group"} if forecast else {}
+            variables[new_group(entry.label)] = ("chain", "draw"), values[new_group(entry.label)], new
+    chains = _chains(values[parameters.entries[0].label])
+    return xr.Dataset(variables, {**chains, **{axis: list(names) for axis, names in parameters.groups.items()}})
 
 
 def _statistics(fit: Fit) -> xr.Dataset:
@@ -84,16 +96,12 @@ def checks(fit: Fit) -> xr.Dataset:
     data |= _parameters(fit, scores)
     data |= _modes(fit)
     data |= _observations(fit)
-    for name, left in (("date", fit.by_date), ("left_site", fit.by_site)):
-        if left is not None:
-            data[f"elpd_{name}"] = name, left.elpd
-            data[f"pareto_k_{name}"] = name, left.k
+    for name, left in fit.left_out.items():
+        data[f"elpd_{name}"] = f"left_{name}", left.elpd
+        data[f"pareto_k_{name}"] = f"left_{name}", left.k
     names = list(fit.problem.parameters.names)
     coordinates = {"parameter": names, "other": names, "quantile": list(LEVELS)}
-    if fit.by_date is not None:
-        coordinates["date"] = list(fit.by_date.names)
-    if fit.by_site is not None:
-        coordinates["left_site"] = list(fit.by_site.names)
+    coordinates |= {f"left_{name}": list(left.names) for name, left in fit.left_out.items()}
     if fit.diagnostics is not None:
         data["bfmi"] = "chain", fit.diagnostics.bfmi
     attributes = {
@@ -120,8 +128,7 @@ def _parameters(fit: Fit, scores: np.ndarray) -> dict[str, Any]:
     parameters = fit.problem.parameters
     mixed = scores @ parameters.mixing.T
     values, prior = (
-        np.concatenate([_flat(source[e.label], e) for e in parameters.entries], axis=1)
-        for source in (fit.values, fit.prior)
+        np.concatenate([_flat(source, e) for e in parameters.entries], axis=1) for source in (fit.values, fit.prior)
     )
     found: dict[str, Any] = {
         "posterior_mean": ("parameter", values.mean(axis=0)),
@@ -140,9 +147,11 @@ def _parameters(fit: Fit, scores: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _flat(values: np.ndarray, entry: Any) -> np.ndarray:
+def _flat(values: dict[str, np.ndarray], entry: Parameter) -> np.ndarray:
     """Draws (draws, coordinates) of a parameter; of one whose prior differs by site, at the first site."""
-    draws = values.reshape(-1, *values.shape[2:])
+    draws = values[entry.label].reshape(-1, *values[entry.label].shape[2:])
+    if entry.spread:
+        return np.concatenate([values[common(entry.label)].reshape(-1, 1), draws], axis=1)
     if draws.ndim == 1:
         return draws[:, None]
     return draws if entry.count > 1 else draws[:, :1]
@@ -184,7 +193,22 @@ def warnings_of(fit: Fit) -> tuple[str, ...]:
     silent = [name for name, sd in zip(names, mixed.std(axis=0), strict=True) if sd**2 > _FREE]
     if silent:
         found.append(f"the data say hardly anything of {', '.join(silent)}: their posterior is the prior")
-    return tuple(found)
+    return (*found, *_surprising(fit))
+
+
+def _surprising(fit: Fit) -> tuple[str, ...]:
+    """Measurements that no draw of the prior comes near: another unit or depth, or a prior that is too narrow."""
+    rows, expected = fit.problem.rows, fit.prior_replicated[0]
+    value = rows["value"].to_numpy(float)
+    outside = np.flatnonzero((value < expected.min(axis=0)) | (value > expected.max(axis=0)))
+    if not len(outside):
+        return ()
+    row = rows.iloc[outside[0]]
+    low, high = expected[:, outside[0]].min(), expected[:, outside[0]].max()
+    return (
+        f"{len(outside)} of {len(rows)} measurements lie outside of all {len(expected)} draws of the prior, the first "
+        f"{row['variable']} {row['value']:g} at {row['time']:g} (prior {low:.3g} to {high:.3g}): check unit, depth and prior",
+    )
 
 
 def _modes(fit: Fit) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""What draws predict: the model at every row, new measurements, and rows left out; for the posterior and the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ensemble.inference.calibration.importance import LeftOut, leave_out, left_out_density
+from ensemble.inference.calibration.problem import Problem
+
+# Draws evaluated in one step.
+_BATCH = 64
+# Groups of rows that are left out together, and what each is called where there is one group alone.
+GROUPS = ("date", "plot")
+
+
+class Predictive(NamedTuple):
+    """Predictions of posterior draws, leading axis draws.
+
+    Args:
+        values: parameter values by label, (draws,) or (draws, groups).
+        predicted: the model at every row, (draws, rows).
+        replicated: predictions with measurement and model error, given the fitted rows where a row is held out.
+        log_likelihood: of each fitted row that was seen, given the others, (draws, fitted rows).
+        left_out: rows left out one by one (``row``, where rows share no error), by ``date`` and by ``plot`` (scenario
+            and site), where there are several.
+    """
+
+    values: dict[str, np.ndarray]
+    predicted: np.ndarray
+    replicated: np.ndarray
+    log_likelihood: np.ndarray
+    left_out: dict[str, LeftOut]
+
+
+def posterior_predictive(problem: Problem, scores: np.ndarray, seed: int) -> Predictive:
+    """Everything that is computed from draws of the posterior, in one compiled program.
+
+    Args:
+        problem: what was fitted.
+        scores: draws, (draws, size).
+        seed: of the replicates.
+    """
+    used = seen_rows(problem)
+    groups = _groups(problem, used)
+
+    def one(scores: jax.Array, key: jax.Array) -> dict[str, Any]:
+        noise, place = jax.random.split(key)
+        values = problem.parameters.values(scores)
+        predicted = problem.predict(values)
+        extra = problem.extra(values, predicted)
+        extra = None if extra is None else extra[np.ix_(used, used)]
+        errors = problem.errors.rows(used)
+        left = {
+            name: left_out_density(errors, predicted[used], values, rows, extra) for name, (rows, _) in groups.items()
+        }
+        return {
+            "values": {**values, **problem.parameters.in_new_groups(scores, place)},
+            "predicted": predicted,
+            "replicated": replicate(problem, predicted, values, noise),
+            "left": left,
+        }
+
+    found = _over_draws(one, scores, seed)
+    left = {name: leave_out(found["left"][name], groups[name][1]) for name in GROUPS if len(groups[name][0]) > 1}
+    if problem.errors.rows(used).independent:
+        left["row"] = leave_out(found["left"]["row"], groups["row"][1])
+    return Predictive(found["values"], found["predicted"], found["replicated"], found["left"]["row"], left)
+
+
+def prior_predictive(problem: Problem, draws: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Prior draws by label, (draws,) or (draws, groups), and measurements of every row that they expect, (draws, rows)."""
+
+    def one(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        noise, place = jax.random.split(key)
+        values = problem.parameters.values(scores)
+        expected = replicate(problem, problem.predict(values), values, noise, given_fitted=False)
+        return {**values, **problem.parameters.in_new_groups(scores, place)}, expected
+
+    first, second = jax.random.split(jax.random.key(seed))
+    scores = jax.random.normal(first, (draws, problem.parameters.size))
+    return _over_draws(one, scores, int(jax.random.randint(second, (), 0, 2**31 - 1, "int32")))
+
+
+def seen_rows(problem: Problem) -> np.ndarray:
+    """Numbers of the fitted rows that are not below a detection limit."""
+    return problem.training[~problem.errors.below[problem.training]]
+
+
+def _over_draws(one: Callable[[jax.Array, jax.Array], Any], scores: Any, seed: int) -> Any:
+    keys = jax.random.split(jax.random.key(seed), len(scores))
+    found = jax.jit(lambda a: jax.lax.map(lambda b: one(*b), a, batch_size=_BATCH))((jnp.asarray(scores), keys))
+    return jax.tree.map(np.asarray, found)
+
+
+def _groups(problem: Problem, used: np.ndarray) -> dict[str, tuple[tuple[np.ndarray, ...], tuple[str, ...]]]:
+    """Rows (by their place among those used) that are left out together, and the names of the groups."""
+    rows = problem.rows.iloc[used]
+    plot = rows["site"].astype(str)
+    if rows["scenario"].nunique() > 1:
+        plot = rows["scenario"].astype(str) + (", " + plot if rows["site"].nunique() > 1 else "")
+    time = rows["time"].astype(str)
+    keys = {"row": plot + ", " + rows["variable"].astype(str) + ", " + time, "date": time, "plot": plot}
+    found = {"row": (tuple(np.array([k]) for k in range(len(rows))), tuple(keys["row"]))}
+    for name in GROUPS:
+        names = tuple(dict.fromkeys(keys[name]))
+        found[name] = tuple(np.flatnonzero(keys[name].to_numpy() == value) for value in names), names
+    return found
+
+
+def replicate(
+    problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array, given_fitted: bool = True
+) -> jax.Array:
+    """New measurements of every row, with all errors: a draw of the posterior predictive, shape (rows,).
+
+    Fitted rows get new errors of every kind. Held-out rows get errors given those of the fitted rows, so that a plot
+    whose earlier dates were fitted keeps what is known of its own error; not so with ``given_fitted`` false (prior).
+    """
+    errors, fitted = problem.errors, seen_rows(problem)
+    held = np.setdiff1d(np.arange(len(problem.rows)), problem.training)
+    covariance = errors.covariance(predicted, values, problem.extra(values, predicted))
+    jitter = 1e-12 * jnp.diagonal(covariance).mean()
+    first, second = jax.random.split(key)
+    factor = jnp.linalg.cholesky(covariance + jitter * jnp.eye(len(predicted)))
+    noise = factor @ jax.random.normal(first, predicted.shape)
+    if len(held) and given_fitted:
+        inner, cross = covariance[np.ix_(fitted, fitted)], covariance[np.ix_(held, fitted)]
+        gain = jnp.linalg.solve(inner, cross.T).T
+        left = covariance[np.ix_(held, held)] - gain @ cross.T
+        root = jnp.linalg.cholesky(left + jitter * jnp.eye(len(held)))
+        given = gain @ errors.residual(predicted)[fitted] + root @ jax.random.normal(second, (len(held),))
+        noise = noise.at[held].set(given)
+    return jnp.where(errors.is_log, predicted * jnp.exp(noise), predicted + noise)
