@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from studies import write_study
 
@@ -46,6 +47,25 @@ def test_own_model_page(tmp_path):
     assert result.failed == 0
     soc = open_store(tmp_path / "out.zarr").dataset("members").soc
     assert soc.shape == (64, 1, 1, 30) and float(soc.std("member").min()) > 0
+
+
+def test_soil_page(tmp_path):
+    """The two studies of the page give the figures that it prints."""
+    found = []
+    for number, study in enumerate(blocks("docs/models/soil.md", "yaml")):
+        (tmp_path / f"{number}.yaml").write_text(study)
+        path = tmp_path / f"{number}.zarr"
+        run_plan(load_plan(tmp_path / f"{number}.yaml", (), None, None), path, quiet=True)
+        found.append(open_store(path).dataset("statistics").squeeze())
+    stock, saturation = found
+    assert stock.soc_stock_mean == pytest.approx(48.0, abs=0.05)
+    assert stock.soc_stock_sd == pytest.approx(4.3, abs=0.05)
+    assert stock.soc_stock_sd_delta == pytest.approx(float(stock.soc_stock_sd), rel=0.01)
+    np.testing.assert_allclose(stock.soc_stock_quantile.sel(quantile=[0.05, 0.95]), [41.3, 55.3], atol=0.05)
+    assert stock.soc_stock_probability_above == pytest.approx(0.755, abs=5e-4)
+    for name, mean, sd in [("hassink", 5.93, 0.99), ("elustondo", 5.93, 0.99), ("mean", 5.93, 0.92)]:
+        assert saturation[f"potential_{name}_mean"] == pytest.approx(mean, abs=5e-3)
+        assert saturation[f"potential_{name}_sd"] == pytest.approx(sd, abs=5e-3)
 
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
