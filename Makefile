@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-slow test-slurm test-matrix test-lowest lint docs clean
+.PHONY: run test test-slow test-faults test-slurm test-matrix test-lowest lint docs clean
 
 run: $(VENV)/.core
 	$(BIN)/ensemble run configs/hoosfield.yaml
@@ -17,6 +17,10 @@ test: $(VENV)/.test
 # Long statistical checks (coverage of intervals, simulation-based calibration, ...).
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# Kill, damage, fill and misname stores hundreds of times; prints a table of what held.
+test-faults: $(VENV)/.test
+	$(BIN)/python -m pytest -s -m faults tests/test_faults.py
 
 # A real SLURM on this machine: an array is preempted, requeued and compared. Needs root on Debian.
 test-slurm: $(VENV)/.test

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +214,10 @@ class Folder:
         """Remove a key, or all keys below a prefix."""
         path = self.root / key
         with saying_why(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            while path.is_dir() and not path.is_symlink():
+                with suppress(FileNotFoundError):  # another process is removing it too
+                    shutil.rmtree(path)
+            path.unlink(missing_ok=True)
         if path.parent.exists():
             flush_folder(path.parent)
 
