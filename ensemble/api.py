@@ -9,9 +9,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from ensemble.pipeline import decompose_plan, describe_plan, load_plan, run_plan
+from ensemble.pipeline import decompose_plan, describe_plan, load_plan, run_plan, store_of
 from ensemble.plan import Plan
-from ensemble.store import StageStatus, Store, open_store, store_status
+from ensemble.store import Place, StageStatus, Store, open_store, store_status
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Study:
     plan: Plan
 
     @property
-    def default_store(self) -> Path:
+    def default_store(self) -> Place:
         """Where :meth:`run` writes when it is not told."""
-        return Path("results") / f"{self.plan.study.name}.zarr"
+        return store_of(self.plan)
 
     def describe(self) -> str:
         """The plan in words, as `ensemble validate` prints it."""
         return "\n".join(describe_plan(self.plan, self.default_store))
 
-    def run(self, out: Path | str | None = None, quiet: bool = False) -> Result:
+    def run(self, out: Place | str | None = None, quiet: bool = False) -> Result:
         """Compute what is missing in a store, and open it.
 
         Args:
@@ -44,13 +44,13 @@ class Study:
             StoreRefused: the store belongs to another study, platform or process, or cannot be written.
             Stopped: more members failed than the study allows.
         """
-        path = Path(out) if out is not None else self.default_store
+        path = store_of(self.plan, out)
         run_plan(self.plan, path, quiet=quiet)
         return open_result(path)
 
-    def decompose(self, out: Path | str | None = None, quiet: bool = False) -> Result:
+    def decompose(self, out: Place | str | None = None, quiet: bool = False) -> Result:
         """Only the decomposition that the study asks for; arguments and refusals as in :meth:`run`."""
-        path = Path(out) if out is not None else self.default_store
+        path = store_of(self.plan, out)
         decompose_plan(self.plan, path, quiet=quiet)
         return open_result(path)
 
@@ -66,7 +66,7 @@ class Result:
     store: Store
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """Where it lies."""
         return self.store.path
 
@@ -110,7 +110,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), seed: int | None = Non
     return Study(load_plan(path, overrides, seed, members))
 
 
-def open_result(path: Path | str) -> Result:
+def open_result(path: Place | str) -> Result:
     """Open a store that a run left behind.
 
     Raises:

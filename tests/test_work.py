@@ -13,7 +13,7 @@ from toy_models import write_toy
 from ensemble.errors import StoreRefused
 from ensemble.pipeline import load_plan, plan_of_store, run_plan, work_plan
 from ensemble.store import Claims, open_store, read_claims
-from ensemble.store.lock import beside
+from ensemble.store.place import beside
 
 HERE = Path(__file__).parent
 OVERRIDES = ["store.tile.members=16", "design.members=512"]
@@ -107,7 +107,8 @@ class TestClaims:
         store = tmp_path / "s.zarr"
         owner, claims = Claims(store), Claims(store, take_over=60.0)
         assert self.take(owner, [5]) == [5]
-        (path,) = owner.held
+        (key,) = owner.held
+        path = owner.folder.root / key
         note = json.loads(path.read_text())
         assert self.take(claims, [5]) == []
         if how == "dead":

@@ -13,6 +13,7 @@ import typer
 
 from ensemble import __version__
 
+GO_ON = "run the same command to go on"
 OK, WRONG_INPUT, STOPPED, NOT_CONVERGED, DAMAGED = 0, 2, 3, 4, 5
 
 app = typer.Typer(
@@ -26,8 +27,8 @@ app = typer.Typer(
 )
 
 Study = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
-StorePath = Annotated[Path, typer.Argument(help="store (a .zarr folder)", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="store to write (default: results/STUDY.zarr)")]
+StorePath = Annotated[str, typer.Argument(help="store: a .zarr folder, or s3://BUCKET/NAME", show_default=False)]
+Out = Annotated[str | None, typer.Option("--out", help="store to write: a folder, or s3://BUCKET/NAME (default: results/STUDY.zarr)")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the study; repeatable")]
 Seed = Annotated[int | None, typer.Option("--seed", help="replaces design.seed")]
 Members = Annotated[int | None, typer.Option("--members", help="replaces design.members")]
@@ -94,8 +95,3 @@ def say(text: str) -> None:
     """Print a line unless --quiet."""
     if not Verbosity.quiet:
         typer.echo(text)
-
-
-def default_store(study: Path, out: Path | None) -> Path:
-    """Where the store of a study goes: --out, or results/STUDY.zarr."""
-    return out if out is not None else Path("results") / f"{study.stem}.zarr"

@@ -15,8 +15,9 @@ def report(store: StorePath) -> None:
     """Write the report of a finished store again."""
     with guarded():
         from ensemble.pipeline import report_store
+        from ensemble.store import place
 
-        typer.echo(str(report_store(store)))
+        typer.echo(str(report_store(place(store))))
 
 
 @app.command()
@@ -28,8 +29,9 @@ def export(
     """Write members and statistics of a store in a hand-over format."""
     with guarded():
         from ensemble.pipeline import export_store
+        from ensemble.store import place
 
-        for file in export_store(store, form, out):
+        for file in export_store(place(store), form, out):
             typer.echo(str(file))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ensemble.cli.common import (
     DAMAGED,
+    GO_ON,
     AsJson,
     Members,
     Out,
@@ -19,23 +20,22 @@ from ensemble.cli.common import (
     Study,
     Verbosity,
     app,
-    default_store,
     fail,
     guarded,
     say,
 )
-
 
 @app.command()
 def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Run a study: validate, plan, compute what is missing, statistics, report. Run again to resume."""
     with guarded():
         from ensemble.execute.stopping import stop_on_signals
-        from ensemble.pipeline import load_plan, plan_notes, run_plan
+        from ensemble.pipeline import load_plan, plan_notes, run_plan, store_of
 
-        store = default_store(study, out)
-        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        store = None
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store or 'the store'}, {GO_ON}")
         plan = load_plan(study, set_ or (), seed, members)
+        store = store_of(plan, out)
         for note in plan_notes(plan):
             say(note)
         result = run_plan(plan, store, quiet=Verbosity.quiet)
@@ -57,15 +57,17 @@ def work(
     with guarded():
         from ensemble.execute.stopping import stop_on_signals
         from ensemble.store import Claims
+        from ensemble.store import place as place_of
 
         claims = Claims(store)
-        note = f"stopped; finished tiles are kept in {store}, run the same command to go on"
+        note = f"stopped; finished tiles are kept in {store}, {GO_ON}"
         stop_on_signals(lambda: claims.release_all() or note)
         from ensemble.pipeline import load_plan, plan_of_store, work_plan
 
-        plan = plan_of_store(store) if study is None else load_plan(study, set_ or (), seed, members)
+        place = place_of(store)
+        plan = plan_of_store(place) if study is None else load_plan(study, set_ or (), seed, members)
         claims.take_over = plan.study.record.execution.take_over
-        computed = work_plan(plan, store, claims, quiet=Verbosity.quiet)
+        computed = work_plan(plan, place, claims, quiet=Verbosity.quiet)
         say(f"{computed} of {plan.tiling.count} tiles computed here, none is left")
 
 
@@ -83,12 +85,12 @@ def submit(
 ) -> None:
     """Run a study on a SLURM queue: an array of workers, then a job that fills gaps, reduces and reports."""
     with guarded():
-        from ensemble.pipeline import load_plan, submit_plan
+        from ensemble.pipeline import load_plan, store_of, submit_plan
 
         plan = load_plan(study, set_ or (), seed, members)
         options = {"--set": set_ or [], "--seed": [seed], "--members": [members]}
         arguments = [str(a) for key, values in options.items() for v in values if v is not None for a in (key, v)]
-        for line in submit_plan(plan, default_store(study, out), arguments, setup or (), dry_run):
+        for line in submit_plan(plan, store_of(plan, out), arguments, setup or (), dry_run):
             typer.echo(line)
 
 
@@ -96,10 +98,10 @@ def submit(
 def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
     with guarded():
-        from ensemble.pipeline import describe_plan, load_plan
+        from ensemble.pipeline import describe_plan, load_plan, store_of
 
         plan = load_plan(study, set_ or (), seed, members)
-        for line in describe_plan(plan, default_store(study, out)):
+        for line in describe_plan(plan, store_of(plan, out)):
             typer.echo(line)
 
 
@@ -108,10 +110,10 @@ def status(store: StorePath, as_json: AsJson = False) -> None:
     """How far a run is, and which members failed; from files alone."""
     with guarded():
         from ensemble.execute.slurm import job_status
-        from ensemble.store import jobs_folder, store_status
+        from ensemble.store import is_there, jobs_folder, place, store_status
 
-        jobs = job_status(jobs_folder(store))
-        found = None if jobs is not None and not store.exists() else store_status(store)
+        jobs = job_status(jobs_folder(place(store)))
+        found = None if jobs is not None and not is_there(store) else store_status(store)
         if as_json:
             both = ({"complete": False} if found is None else found.as_dict()) | (
                 {} if jobs is None else {"jobs": jobs.as_dict()}

@@ -16,7 +16,7 @@ from ensemble.config.schema import StudyRecord
 from ensemble.errors import InputError
 
 # Keys whose values are paths: relative to the study in a study file, to the working directory in --set.
-PATH_KEYS = ("file", "forcing", "sites", "model")
+PATH_KEYS = ("file", "forcing", "sites", "model", "store", "path")
 
 # A study that somebody else wrote must not read these.
 SYSTEM_PLACES = ("/boot", "/dev", "/etc", "/private/etc", "/proc", "/run/secrets", "/sys")
@@ -60,8 +60,8 @@ class StudyFile:
         return self.document.error(path, message)
 
     def resolved(self) -> dict[str, Any]:
-        """The study as plain data with every default filled in, as it is stored."""
-        return self.record.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """The study as plain data with every default filled in, as it is stored; not where the store lies."""
+        return self.record.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"store": {"path"}})
 
 
 def load_study(
@@ -121,7 +121,7 @@ def _override(document: Document, text: str) -> None:
         raise InputError(f"--set {text}: write key=value, for example --set design.members=1024")
     path = key.split(".")
     parsed = parse_value(value)
-    if path[-1] in PATH_KEYS and isinstance(parsed, str):
+    if path[-1] in PATH_KEYS and isinstance(parsed, str) and "://" not in parsed:
         parsed = _from_working_directory(parsed)
     _put(document, path, parsed)
 

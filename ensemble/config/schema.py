@@ -87,10 +87,19 @@ class Tile(Record):
 class StoreOptions(Record):
     """What is written, and in which pieces."""
 
+    path: str | None = Field(
+        default=None,
+        description="where it lies: a folder, or s3://BUCKET/NAME (default: results/STUDY.zarr; `store: PATH` is the short form)",
+    )
     members: Literal["auto", "keep", "drop"] = Field(
         default="auto", description="keep every member, or only statistics (auto: keep up to 2 GB)"
     )
     tile: Tile = Field(default=Tile(), description="shape of the unit of work")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
 
 class ReportOptions(Record):

@@ -3,7 +3,7 @@
 from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
-from ensemble.pipeline.loading import load_plan
+from ensemble.pipeline.loading import load_plan, store_of
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, run_plan
 from ensemble.pipeline.submitting import submit_plan
@@ -21,6 +21,7 @@ __all__ = [
     "plan_of_store",
     "report_store",
     "run_plan",
+    "store_of",
     "submit_plan",
     "work_plan",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -16,7 +15,7 @@ import xarray as xr
 from ensemble.plan import Plan
 from ensemble.plan.tiling import Tiling
 from ensemble.propagate import propagate
-from ensemble.store import open_store
+from ensemble.store import Place, is_there, open_store
 from ensemble.summary import Bins, pilot_bins
 
 GROUP = "bins"
@@ -45,11 +44,11 @@ class Histograms:
         return xr.Dataset(variables, attrs={"bins": self.number})
 
 
-def bins_for(plan: Plan, path: Path) -> Histograms:
+def bins_for(plan: Plan, path: Place) -> Histograms:
     """Bins of a plan: none, those of the store that is there, or those of a pilot."""
     if plan.keep_members:
         return Histograms({})
-    if (path / GROUP).is_dir():
+    if is_there(path / GROUP):
         data = open_store(path).dataset(GROUP)
         names = [spec.name for spec in plan.stored_outputs]
         number = int(data.attrs["bins"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 
@@ -13,8 +12,8 @@ from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.layout import root_attributes, stage_of
 from ensemble.pipeline.tiles import provenance_of
 from ensemble.plan import Plan
-from ensemble.report.calibration import calibration_lines, write_calibration_report
-from ensemble.store import open_writer
+from ensemble.report.calibration import calibration_lines, calibration_page
+from ensemble.store import Place, open_writer, write_whole
 
 GROUP, CHECKS = "calibration", "calibration_checks"
 
@@ -29,13 +28,13 @@ class CalibrationResult:
         lines: what it says, one sentence a line.
     """
 
-    store: Path
-    report: Path
+    store: Place
+    report: Place
     passed: bool
     lines: tuple[str, ...]
 
 
-def calibrate_plan(plan: Plan, path: Path) -> CalibrationResult:
+def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
     """Calibrate a study into a store, or read the calibration that is there.
 
     Raises:
@@ -58,5 +57,6 @@ def calibrate_plan(plan: Plan, path: Path) -> CalibrationResult:
         posterior = store.dataset(f"{GROUP}/posterior").load()
         prior = store.dataset(f"{GROUP}/prior").load()
     report = path.with_name(f"{path.stem}.calibration.html")
-    write_calibration_report(report, data, posterior, prior, str(plan.study.record.title or plan.study.name))
+    page = calibration_page(data, posterior, prior, str(plan.study.record.title or plan.study.name))
+    write_whole(report, page.encode())
     return CalibrationResult(path, report, bool(data.attrs["passed"]), calibration_lines(data))

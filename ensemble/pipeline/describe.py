@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from ensemble.plan import Plan
 from ensemble.plan.draws import moved_inside
-from ensemble.store import open_store
+from ensemble.store import Place, is_there, open_store
 
 # A tile is held about this many times: as it is computed, fetched, summarised and compressed.
 COPIES_OF_A_TILE = 5
@@ -17,7 +16,7 @@ COPIES_OF_A_TILE = 5
 BASE_BYTES = 600 * 10**6
 
 
-def describe_plan(plan: Plan, store: Path) -> Iterator[str]:
+def describe_plan(plan: Plan, store: Place) -> Iterator[str]:
     """Lines that say what a run would do: members, tiles, bytes, memory.
 
     Args:
@@ -77,8 +76,8 @@ def _when(time: object) -> str:
     return str(time)[:10]
 
 
-def _state(store: Path) -> str:
-    if not store.exists():
+def _state(store: Place) -> str:
+    if not is_there(store):
         return "new"
     found = open_store(store)
     return f"{len(found.finished_tiles())} of {found.tiling().count} tiles are there"

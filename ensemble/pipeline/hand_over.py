@@ -7,7 +7,7 @@ from pathlib import Path
 from ensemble.errors import InputError
 from ensemble.pipeline.credits import write_draw_table
 from ensemble.pipeline.maps import write_maps
-from ensemble.store import export_csv, export_netcdf, open_store
+from ensemble.store import Place, export_csv, export_netcdf, local_folder, open_store
 
 FORMS = {"csv": export_csv, "netcdf": export_netcdf}
 PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps}
@@ -15,13 +15,13 @@ PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps}
 GROUPS = ("members", "inputs", "statistics")
 
 
-def export_store(store: Path, form: str, folder: Path | None = None) -> list[Path]:
+def export_store(store: Place, form: str, folder: Path | None = None) -> list[Path]:
     """Write the members, inputs and statistics of a store.
 
     Args:
         store: a finished store.
         form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study.
-        folder: where to; beside the store by default.
+        folder: where to; beside the store by default, in the working directory for one in a bucket.
 
     Raises:
         InputError: there is no such form.
@@ -29,8 +29,8 @@ def export_store(store: Path, form: str, folder: Path | None = None) -> list[Pat
     """
     if form not in (*FORMS, *PRODUCTS):
         raise InputError(f"--as {form} is not allowed; allowed: {', '.join((*FORMS, *PRODUCTS))}")
-    opened = open_store(store)
+    opened, folder = open_store(store), folder or local_folder(store, f"_{form}")
     if form in PRODUCTS:
-        return PRODUCTS[form](opened, folder or store.with_name(f"{store.stem}_{form}"))
+        return PRODUCTS[form](opened, folder)
     groups = [group for group in GROUPS if group in opened.groups()]
-    return FORMS[form](opened, folder or store.with_name(f"{store.stem}_{form}"), groups)
+    return FORMS[form](opened, folder, groups)

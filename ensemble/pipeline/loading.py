@@ -9,6 +9,7 @@ from ensemble.config import load_study
 from ensemble.pipeline import credits, indicators, totals, zones
 from ensemble.pipeline.decomposing import check_decomposition
 from ensemble.plan import Plan, make_plan
+from ensemble.store import Place, place
 
 
 def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, members: int | None) -> Plan:
@@ -18,6 +19,20 @@ def load_plan(study: Path | str, overrides: Sequence[str], seed: int | None, mem
         InputError: anything is wrong with it.
     """
     return checked(make_plan(load_study(study, overrides, seed, members)))
+
+
+def store_of(plan: Plan, out: Place | str | None = None) -> Place:
+    """Where the store of a plan lies: as asked for, as its study says, or ``results/STUDY.zarr``.
+
+    Raises:
+        InputError: the study's path leads into the files of the operating system.
+        StoreRefused: it is blank, or an address of a kind that is not known.
+    """
+    written = plan.study.record.store.path
+    if out is not None or written is None:
+        return place(Path("results") / f"{plan.study.name}.zarr" if out is None else out)
+    found = place(written)
+    return plan.study.path(written) if isinstance(found, Path) else found
 
 
 def checked(plan: Plan) -> Plan:

@@ -8,19 +8,18 @@ from pathlib import Path
 from ensemble.config import StudyFile, study_from_record
 from ensemble.errors import StoreRefused
 from ensemble.plan import Plan
-from ensemble.store import Store
-from ensemble.store.files import write_file
-from ensemble.store.lock import beside
+from ensemble.store import Place, Store, beside, write_whole
+from ensemble.store.place import read_file
 
 ENDING = "study"
 
 
-def remember_study(plan: Plan, store: Path) -> None:
+def remember_study(plan: Plan, store: Place) -> None:
     """Note the study file of a plan beside its store; safe in several processes at once."""
     text = json.dumps({"study": str(plan.study.document.file.absolute())}).encode()
     note = beside(store, ENDING)
-    if not note.is_file() or note.read_bytes() != text:
-        write_file(note, text)
+    if read_file(note) != text:
+        write_whole(note, text)
 
 
 def study_of(store: Store) -> StudyFile:
@@ -31,7 +30,7 @@ def study_of(store: Store) -> StudyFile:
         InputError: this version does not know a key of the record.
     """
     try:
-        file = Path(json.loads(beside(store.path, ENDING).read_text())["study"])
-    except (OSError, ValueError, KeyError, TypeError):
+        file = Path(json.loads(read_file(beside(store.path, ENDING)) or b"")["study"])
+    except (ValueError, KeyError, TypeError):
         raise StoreRefused(f"nothing beside {store.path} tells where its study lies; add --study FILE") from None
     return study_from_record(store.attrs["study"], file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,13 @@ from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.pipeline.zones import GROUP as ZONES
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
-from ensemble.report import Results, Section, Tornado, decomposition_sections, run_report, write_report
+from ensemble.report import Results, Section, Tornado, decomposition_sections, render, run_report
 from ensemble.report.column import column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.indicators import indicators_section
 from ensemble.report.observed import group_name
 from ensemble.report.products import credits_section, totals_section, zones_section
-from ensemble.store import Store, open_store
+from ensemble.store import Place, Store, open_store, write_whole
 from ensemble.summary.skill import group_skill
 
 # Failed pairs that are listed with their inputs.
@@ -38,7 +37,7 @@ LIMITS = (
 )
 
 
-def report_store(path: Path) -> Path:
+def report_store(path: Place) -> Place:
     """Write the report of a finished store again, beside it.
 
     Raises:
@@ -47,12 +46,12 @@ def report_store(path: Path) -> Path:
     return write_store_report(open_store(path))[0]
 
 
-def write_store_report(store: Store) -> tuple[Path, tuple[str, ...]]:
+def write_store_report(store: Store) -> tuple[Place, tuple[str, ...]]:
     """Write the report of a finished store; returns its path and what it says in words."""
     results = results_of(store)
     content = run_report(results, _more(store, results))
     path = store.path.with_name(f"{store.path.stem}.report.html")
-    write_report(path, content)
+    write_whole(path, render(content).encode())
     groups = [] if results.groups is None else results.groups.to_dict("records")
     sentences = [f"{group_name(results, row)}: {row['sentence']}" for row in groups]
     return path, (content.headline, *sentences)

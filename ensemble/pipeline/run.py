@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ensemble.pipeline import credits, indicators, totals, zones
 from ensemble.pipeline.bins import bins_for
@@ -17,7 +16,7 @@ from ensemble.pipeline.statistics import statistics_of
 from ensemble.pipeline.tiles import compute_tiles, provenance_of
 from ensemble.pipeline.working import work_on_dask
 from ensemble.plan import Plan
-from ensemble.store import StoreWriter, drop_claims, open_writer
+from ensemble.store import Place, StoreWriter, drop_claims, open_writer
 
 STATISTICS = "statistics"
 
@@ -34,8 +33,8 @@ class RunResult:
         headline: what the run says, one sentence a line.
     """
 
-    store: Path
-    report: Path
+    store: Place
+    report: Place
     members: int
     failed: int
     headline: tuple[str, ...]
@@ -46,7 +45,7 @@ class RunResult:
         return [*self.headline, *failed, f"store:  {self.store}", f"report: {self.report}"]
 
 
-def run_plan(plan: Plan, path: Path, quiet: bool = False) -> RunResult:
+def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
     """Run a plan into a store, or finish one that was begun.
 
     Raises:
@@ -87,7 +86,7 @@ def _write_products(plan: Plan, store: StoreWriter) -> None:
         store.write_group(indicators.GROUP, indicators.indicators_of(plan, store))
 
 
-def decompose_plan(plan: Plan, path: Path, quiet: bool = False) -> tuple[str, ...]:
+def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, ...]:
     """The decomposition alone, in a store that is there or not; returns what it says, line by line.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ensemble.execute.slurm import Jobs, submit
 from ensemble.pipeline.describe import memory_bytes, readable
 from ensemble.plan import Plan
-from ensemble.store import jobs_folder
+from ensemble.store import Place, jobs_folder
 from ensemble.store.create import refuse_path
 
 # What a tile is cut to take, on one core.
@@ -18,7 +18,7 @@ TILE_SECONDS = 10.0
 
 
 def submit_plan(
-    plan: Plan, path: Path, arguments: Sequence[str], setup: Sequence[str] = (), dry_run: bool = False
+    plan: Plan, path: Place, arguments: Sequence[str], setup: Sequence[str] = (), dry_run: bool = False
 ) -> list[str]:
     """Submit a plan to SLURM, or say what would be submitted.
 
@@ -70,7 +70,7 @@ def submit_plan(
     return [*lines, f"submitted: array {array}, then job {finish}; follow with: ensemble status {path}"]
 
 
-def _commands(plan: Plan, path: Path, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _commands(plan: Plan, path: Place, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Commands of an element and of the dependent job, by this environment's own program."""
     program = Path(sys.executable).with_name("ensemble")
     name = str(program) if os.access(program, os.X_OK) else "ensemble"

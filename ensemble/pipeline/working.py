@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from ensemble.errors import StoreRefused
 from ensemble.execute.dask_workers import run_on_dask
@@ -17,25 +16,25 @@ from ensemble.pipeline.origin import remember_study, study_of
 from ensemble.pipeline.tiles import provenance_of, refuse_failures, tile_arrays
 from ensemble.plan import Plan, make_plan
 from ensemble.propagate import propagate
-from ensemble.store import Claims, StoreWriter, open_shared, open_store
+from ensemble.store import Claims, Place, StoreWriter, is_there, open_shared, open_store, place
 
 # Seconds between two looks at tiles that others are computing.
 LOOK_EVERY = 1.0
 
 
-def plan_of_store(path: Path) -> Plan:
+def plan_of_store(path: Place) -> Plan:
     """The plan of a store that is there, from its own record of the study.
 
     Raises:
         StoreRefused: there is no store, or nothing tells where its study lies.
         InputError: a file of the study is missing or wrong.
     """
-    if not path.exists():
+    if not is_there(path):
         raise StoreRefused(f"there is no store {path}; add --study FILE to begin it")
     return checked(make_plan(study_of(open_store(path))))
 
 
-def work_plan(plan: Plan, path: Path, claims: Claims, quiet: bool = False) -> int:
+def work_plan(plan: Plan, path: Place, claims: Claims, quiet: bool = False) -> int:
     """Compute tiles of a plan beside other workers until none is left; returns how many this one computed.
 
     The store is made if it is not there. Tiles that others have claimed are waited for, and taken over when
@@ -78,8 +77,9 @@ def work_plan(plan: Plan, path: Path, claims: Claims, quiet: bool = False) -> in
 
 def work_task(path: str) -> int:
     """What a Dask worker runs: :func:`work_plan` on a store that is there; safe to be run again, or twice at once."""
-    plan = plan_of_store(Path(path))
-    return work_plan(plan, Path(path), Claims(Path(path), plan.study.record.execution.take_over), quiet=True)
+    store = place(path)
+    plan = plan_of_store(store)
+    return work_plan(plan, store, Claims(store, plan.study.record.execution.take_over), quiet=True)
 
 
 def work_on_dask(plan: Plan, store: StoreWriter, quiet: bool = False) -> None:

@@ -1,12 +1,12 @@
 """The report: figures, tables and one self-contained page. Imports no JAX and changes no global state.
 
-Each stage builds :class:`Section` records; :func:`write_report` lays them out.
+Each stage builds :class:`Section` records; :func:`render` lays them out.
 """
 
 from ensemble.report.content import Answer, Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.decomposition import decomposition_sections
 from ensemble.report.drawing import draw, swatch
-from ensemble.report.page import render, write_report
+from ensemble.report.page import render
 from ensemble.report.results import Results, Tornado
 from ensemble.report.spine import run_report
 
@@ -25,5 +25,4 @@ __all__ = [
     "render",
     "run_report",
     "swatch",
-    "write_report",
 ]

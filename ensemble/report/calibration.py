@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Drawing
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, tint
 from ensemble.report.numbers import interval, number, percent
-from ensemble.report.page import write_report
+from ensemble.report.page import render
 
 PERFECT_MODEL = (
     "The posterior is conditional on a perfect model: no error of the model itself is in the likelihood, so its "
@@ -26,20 +26,17 @@ SENSITIVE, RELIABLE_K = 0.05, 0.7
 _PAIRED = 4
 
 
-def write_calibration_report(
-    path: Path, data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, title: str
-) -> None:
-    """Write the page of a calibration.
+def calibration_page(data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, title: str) -> str:
+    """The page of a calibration.
 
     Args:
-        path: file to write.
         data: the group ``calibration_checks``.
         posterior, prior: the groups of the same name.
         title: of the study.
     """
     lines = calibration_lines(data)
     subtitle = f"Bayesian calibration, {posterior.sizes['chain']} chains of {posterior.sizes['draw']} draws"
-    write_report(path, ReportContent(title, subtitle, lines[0], (), calibration_sections(data, posterior, prior)))
+    return render(ReportContent(title, subtitle, lines[0], (), calibration_sections(data, posterior, prior)))
 
 
 def texts(data: xr.Dataset, name: str) -> list[str]:
@@ -307,4 +304,4 @@ def _search(data: xr.Dataset) -> Section:
     )
 
 
-__all__ = ["calibration_lines", "calibration_sections", "skill", "write_calibration_report"]
+__all__ = ["calibration_lines", "calibration_page", "calibration_sections", "skill"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import escape as _escape
-from pathlib import Path
 
 from ensemble.report.content import Answer, Figure, Remark, ReportContent, Section, Table
 from ensemble.report.css import STYLE
@@ -20,21 +19,6 @@ _UNIT = re.compile(r"(?<=\d) (?=%|[A-Za-zµ]+ C/ha|[a-z]+ CO2)|(?<=\bt) (?=C/ha|
 def escape(text: str) -> str:
     """Plain text as HTML."""
     return _escape(_UNIT.sub("\N{NO-BREAK SPACE}", text))
-
-
-def write_report(path: Path | str, content: ReportContent) -> Path:
-    """Write a report.
-
-    Args:
-        path: the file, replaced where it exists.
-        content: everything the page says.
-
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    path.write_text(render(content), encoding="utf-8")
-    return path
 
 
 def render(content: ReportContent) -> str:

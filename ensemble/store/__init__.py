@@ -49,6 +49,7 @@ from ensemble.store.claims import TAKE_OVER, Claim, Claims, Owner, drop_claims, 
 from ensemble.store.export import export_csv, export_netcdf
 from ensemble.store.integrity import Damage, repair_metadata, verify_store
 from ensemble.store.lock import jobs_folder
+from ensemble.store.place import Place, beside, is_there, local_folder, place, write_whole
 from ensemble.store.read import Store, open_store
 from ensemble.store.status import StageStatus, Status, store_status
 from ensemble.store.template import TILE, ArrayTemplate, Stage, Tiling
@@ -62,22 +63,28 @@ __all__ = [
     "Claims",
     "Damage",
     "Owner",
+    "Place",
     "Stage",
     "StageStatus",
     "Status",
     "Store",
     "StoreWriter",
     "Tiling",
+    "beside",
     "drop_claims",
     "export_csv",
     "export_netcdf",
+    "is_there",
     "jobs_folder",
+    "local_folder",
     "open_shared",
     "open_store",
     "open_worker",
     "open_writer",
+    "place",
     "read_claims",
     "repair_metadata",
     "store_status",
     "verify_store",
+    "write_whole",
 ]

@@ -1,9 +1,9 @@
 """Who is computing which tile: one small file a claim, in a folder beside the store.
 
 Claims only save work. Two workers on one tile end with the same bytes, so nothing here has to be right for
-the numbers to be: a claim is one file made in one step (``O_EXCL``, which network file systems keep), there is
-no lock that could hang, and a claim is void once it is old or its owner has died on this machine. Ages are
-measured between two files of the same folder, so that clocks of different machines do not matter.
+the numbers to be: a claim is one file made in one step (``O_EXCL``, which network file systems keep, or a
+conditional put), there is no lock that could hang, and a claim is void once it is old or its owner has died on this machine. Ages are
+measured by the clock that dates the claims, so that clocks of different machines do not matter.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from ensemble.store.files import host_name, process_lives, saying_why
-from ensemble.store.lock import beside
+from ensemble.store.files import host_name, process_lives
+from ensemble.store.place import CLOCK, Folder, Place, beside, folder_at, place, present
 
 ENDING = "claims"
 # Seconds after which a claim counts for nothing: many times what a tile should take.
@@ -57,22 +56,18 @@ class Owner:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim as it lies on disk.
+    """One claim as it lies beside the store.
 
     Args:
-        path: its file.
-        owner: who holds it; ``None`` where the file cannot be read.
+        stage, tile: what is claimed.
+        owner: who holds it; ``None`` where it cannot be read.
         age: seconds since it was made.
     """
 
-    path: Path
+    stage: str
+    tile: int
     owner: Owner | None
     age: float
-
-    @property
-    def tile(self) -> int:
-        """Number of the tile."""
-        return int(self.path.name.rpartition(".")[2])
 
     def holds(self, take_over: float) -> bool:
         """Whether others should leave the tile alone."""
@@ -83,14 +78,14 @@ class Claims:
     """The claims of this process on tiles of a store.
 
     Args:
-        store: path of the store.
+        store: where the store lies.
         take_over: seconds after which a claim counts for nothing.
     """
 
-    def __init__(self, store: Path, take_over: float = TAKE_OVER) -> None:
-        self.folder, self.take_over = beside(store, ENDING), take_over
+    def __init__(self, store: Place | str, take_over: float = TAKE_OVER) -> None:
+        self.folder, self.take_over = _folder(place(store)), take_over
         self.owner = Owner.here()
-        self.held: set[Path] = set()
+        self.held: set[str] = set()
 
     def take(self, stage: str, tiles: Sequence[int], finished: Callable[[int], bool]) -> Iterator[int]:
         """The tiles that nobody else is computing, each claimed when it is asked for.
@@ -104,7 +99,7 @@ class Claims:
             StoreRefused, StoreFull: no claim can be written.
         """
         for tile in tiles:
-            if self._claim(self._path(stage, tile)):
+            if self._claim(_key(stage, tile)):
                 if finished(tile):
                     self.release(stage, tile)
                 else:
@@ -112,80 +107,71 @@ class Claims:
 
     def release(self, stage: str, tile: int) -> None:
         """Give a claim back."""
-        self._release(self._path(stage, tile))
+        self._release(_key(stage, tile))
 
     def release_all(self) -> None:
         """Give back every claim of this process; safe from another thread, as the process ends."""
-        for path in list(self.held):
-            self._release(path)
+        for key in list(self.held):
+            self._release(key)
 
-    def _release(self, path: Path) -> None:
-        self.held.discard(path)
-        path.unlink(missing_ok=True)
+    def _release(self, key: str) -> None:
+        self.held.discard(key)
+        self.folder.remove(key)
 
-    def _path(self, stage: str, tile: int) -> Path:
-        return self.folder / f"{stage.replace('/', '.')}.{tile}"
-
-    def _claim(self, path: Path) -> bool:
-        with saying_why(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for _ in range(2):
-                try:
-                    with path.open("x") as file:
-                        json.dump(asdict(self.owner), file)
-                except FileExistsError:
-                    claim = _read(path, folder_time(self.folder, self.owner))
-                    if claim is not None and claim.holds(self.take_over):
-                        return False
-                    path.unlink(missing_ok=True)  # whoever makes the next one has it; two at once only waste work
-                else:
-                    self.held.add(path)
-                    return True
+    def _claim(self, key: str) -> bool:
+        for _ in range(2):
+            if self.folder.create(key, json.dumps(asdict(self.owner)).encode()):
+                self.held.add(key)
+                return True
+            claim = _read(self.folder, key, time.time() + self._skew)
+            if claim is not None and claim.holds(self.take_over):
+                return False
+            self.folder.remove(key)  # whoever makes the next one has it; two at once only waste work
         return False
 
-
-def folder_time(folder: Path, owner: Owner) -> float:
-    """The present by the clock of the file system that holds a folder, seconds since 1970."""
-    probe = folder / f"clock.{owner.host}.{owner.pid}"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        probe.unlink(missing_ok=True)
+    @cached_property
+    def _skew(self) -> float:
+        """By how many seconds the clock that dates the claims is ahead of this machine's."""
+        return present(self.folder) - time.time()
 
 
-def read_claims(store: Path) -> dict[str, tuple[Claim, ...]]:
+def read_claims(store: Place | str) -> dict[str, tuple[Claim, ...]]:
     """Every claim beside a store by stage, sorted by tile; writes nothing, so ages are by this machine's clock."""
     found: dict[str, list[Claim]] = {}
-    folder = beside(store, ENDING)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        stage, _, tile = path.name.rpartition(".")
-        if not path.name.startswith("clock.") and tile.isdecimal() and (claim := _read(path, time.time())) is not None:
-            found.setdefault(stage.replace(".", "/"), []).append(claim)
+    folder = _folder(place(store))
+    for key in folder.keys():
+        if not key.startswith(CLOCK) and (claim := _read(folder, key, time.time())) is not None:
+            found.setdefault(claim.stage, []).append(claim)
     return {stage: tuple(sorted(claims, key=lambda c: c.tile)) for stage, claims in sorted(found.items())}
 
 
-def drop_claims(store: Path) -> None:
+def drop_claims(store: Place | str) -> None:
     """Remove the claims that nobody holds any more, as far as nobody makes new ones."""
-    folder = beside(store, ENDING)
+    folder = _folder(place(store))
     for claims in read_claims(store).values():
         for claim in claims:
             if not claim.holds(TAKE_OVER):
-                claim.path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
+                folder.remove(_key(claim.stage, claim.tile))
+    folder.remove_if_empty()
 
 
-def _read(path: Path, now: float) -> Claim | None:
+def _folder(store: Place) -> Folder:
+    return folder_at(beside(store, ENDING))
+
+
+def _key(stage: str, tile: int) -> str:
+    return f"{stage.replace('/', '.')}.{tile}"
+
+
+def _read(folder: Folder, key: str, now: float) -> Claim | None:
     """A claim; ``None`` where it has just been given back."""
-    try:
-        age = max(0.0, now - path.stat().st_mtime)
-        text: dict[str, Any] = json.loads(path.read_text())
-        owner = Owner(str(text["host"]), int(text["pid"]), str(text["job"]))
-    except FileNotFoundError:
+    modified, raw = folder.modified(key), folder.read(key)
+    if modified is None or raw is None:
         return None
+    try:
+        text: dict[str, Any] = json.loads(raw)
+        owner = Owner(str(text["host"]), int(text["pid"]), str(text["job"]))
     except (ValueError, KeyError, TypeError):  # being written, or left half-written
         owner = None
-    return Claim(path, owner, age)
+    stage, _, tile = key.rpartition(".")
+    return Claim(stage.replace(".", "/"), int(tile), owner, max(0.0, now - modified))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +15,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ensemble.errors import StoreRefused
 from ensemble.provenance import Provenance
-from ensemble.store.files import Folder, flush_folder, is_leftover, partial_path, saying_why
+from ensemble.store.files import LocalFolder
 from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, recorded_groups, write_record
+from ensemble.store.place import Folder, Place, folder_at
 from ensemble.store.template import ArrayTemplate, Stage, Tiling, fill_value
 
 # Version of the layout of a store; another one is refused by name.
@@ -27,34 +27,19 @@ ZSTD_LEVEL = 1
 ROOT_KEYS = ("zarr.json", "ledger/zarr.json")
 
 
-def create_store(path: Path, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any]) -> None:
+def create_store(path: Place, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any]) -> None:
     """Make a store under another name and then give it its own, so that a kill leaves no half of one.
 
     Raises:
         StoreFull, StoreRefused: the folder cannot be written.
         ValueError: a stage contradicts itself.
     """
-    for leftover in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        if is_leftover(leftover):
-            Folder(leftover.parent).remove(leftover.name)
-    partial = partial_path(path)
-    with saying_why(path):
-        partial.mkdir(parents=True)
-    folder = Folder(partial)
-    try:
+    with folder_at(path).drafted() as folder:
         root = {**attrs, **provenance.as_attributes(), "format": STORE_FORMAT, "tiling": stages[0].tiling.as_dict()}
         make_group(folder, "", root)
         make_group(folder, "ledger", {"long_name": "finished tiles of each stage, with the digest of their bytes"})
         for index, stage in enumerate(stages):
             create_stage(folder, stage, () if index else ROOT_KEYS)
-        with saying_why(path):
-            if path.exists():
-                path.rmdir()  # only ever an empty folder: some systems do not rename over one
-            partial.rename(path)
-    except BaseException:
-        folder.remove("")
-        raise
-    flush_folder(path.parent)
 
 
 def create_stage(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> StageRecord:
@@ -98,7 +83,7 @@ def rebuild_record(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> No
         folder, stage, also: as in :func:`create_stage`.
     """
     with TemporaryDirectory() as scratch:
-        record = create_stage(Folder(Path(scratch)), stage)
+        record = create_stage(LocalFolder(Path(scratch)), stage)
     for key, data in record.files.items():
         if folder.read(key) != data:
             folder.write(key, data)
@@ -160,7 +145,7 @@ def write_dataset(folder: Folder, group: str, data: xr.Dataset) -> list[bytes]:
     for name, variable in data.data_vars.items():
         if variable.dtype.kind == "f":
             encoding[name]["fill_value"] = fill_value(variable.dtype)
-    with saying_why(folder.root):
+    with folder.explained():
         data.to_zarr(
             folder.zarr(write=True), group=group, mode="a", consolidated=False, zarr_format=3, encoding=encoding
         )
@@ -190,14 +175,14 @@ def create_array(folder: Folder, array: ArrayTemplate, tiling: Tiling) -> None:
     )
 
 
-def refuse_path(path: Path) -> None:
+def refuse_path(path: Place) -> None:
     """Refuse a path where no store can be made.
 
     Raises:
         StoreRefused: it is a file, or a folder with something else in it.
     """
-    if path.is_dir():
-        if any(path.iterdir()) and not (path / "ledger").is_dir() and not (path / "zarr.json").is_file():
-            raise StoreRefused(f"{path} is a folder with other things in it, not a store; choose another name")
-    elif path.exists() or path.is_symlink():
+    folder = folder_at(path)
+    if folder.is_file():
         raise StoreRefused(f"{path} is a file, not a store; choose another name")
+    if not folder.is_empty() and "ledger" not in folder.children() and folder.read("zarr.json") is None:
+        raise StoreRefused(f"{path} is a folder with other things in it, not a store; choose another name")

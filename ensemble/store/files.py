@@ -12,7 +12,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ class DurableStore(LocalStore):
         write_file(self.root / key, value.as_buffer_like())
 
 
-class Folder:
+class LocalFolder:
     """The keys of a store (paths with forward slashes below its root) as files.
 
     Args:
@@ -199,6 +200,22 @@ class Folder:
         """The folder as a Zarr store."""
         return DurableStore(self.root, read_only=not write, overwrite=overwrite)
 
+    def explained(self, key: str = "", size: int = 0) -> AbstractContextManager[None]:
+        """See :func:`saying_why`."""
+        return saying_why(self.root / key, size)
+
+    def exists(self) -> bool:
+        """Whether there is such a folder, or a file of its name."""
+        return self.root.exists() or self.root.is_symlink()
+
+    def is_file(self) -> bool:
+        """Whether a file has its name."""
+        return self.exists() and not self.root.is_dir()
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self.root.is_dir() or not any(self.root.iterdir())
+
     def read(self, key: str) -> bytes | None:
         """Bytes of a key; ``None`` where it is absent."""
         try:
@@ -210,6 +227,31 @@ class Folder:
         """Write a whole key, durably."""
         write_file(self.root / key, data)
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a key in one step, unless it is there; whether it was not.
+
+        ``O_EXCL``, which network file systems keep; a reader may see it empty for a moment.
+        """
+        path = self.root / key
+        with saying_why(path, len(data)):
+            while True:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with path.open("xb") as file:
+                        file.write(data)
+                except FileExistsError:
+                    return False
+                except FileNotFoundError:  # another process has just removed the empty folder
+                    continue
+                return True
+
+    def modified(self, key: str) -> float | None:
+        """When a key was written, by the clock of the file system, seconds since 1970; ``None`` where it is absent."""
+        try:
+            return (self.root / key).stat().st_mtime
+        except OSError:
+            return None
+
     def remove(self, key: str) -> None:
         """Remove a key, or all keys below a prefix."""
         path = self.root / key
@@ -220,6 +262,11 @@ class Folder:
             path.unlink(missing_ok=True)
         if path.parent.exists():
             flush_folder(path.parent)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder itself, if nothing is in it."""
+        with suppress(OSError):
+            self.root.rmdir()
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Every key below a prefix, partial files left out, in sorted order."""
@@ -245,3 +292,27 @@ class Folder:
             with saying_why(path):
                 path.unlink(missing_ok=True)
         return len(leftovers)
+
+    @contextmanager
+    def drafted(self) -> Iterator[LocalFolder]:
+        """A folder to fill under another name, which then gets this one, so that a kill leaves no half of it.
+
+        Raises:
+            StoreFull, StoreRefused: it cannot be written.
+        """
+        for leftover in self.root.parent.glob(f".{escape(self.root.name)}.*.partial"):
+            if is_leftover(leftover):
+                LocalFolder(leftover.parent).remove(leftover.name)
+        draft = LocalFolder(partial_path(self.root))
+        with saying_why(self.root):
+            draft.root.mkdir(parents=True)
+        try:
+            yield draft
+            with saying_why(self.root):
+                if self.root.exists():
+                    self.root.rmdir()  # only ever an empty folder: some systems do not rename over one
+                draft.root.rename(self.root)
+        except BaseException:
+            draft.remove("")
+            raise
+        flush_folder(self.root.parent)

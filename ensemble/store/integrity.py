@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from ensemble.errors import Damaged
-from ensemble.provenance import file_checksum
-from ensemble.store.files import Folder
+from ensemble.provenance import checksum
 from ensemble.store.ledger import (
     BARE_GROUP,
     BrokenRecord,
@@ -24,6 +22,7 @@ from ensemble.store.ledger import (
     write_record,
 )
 from ensemble.store.lock import WriterLock
+from ensemble.store.place import Folder, Place, folder_at
 from ensemble.store.read import open_store, read_checked, shard_key
 
 
@@ -52,7 +51,7 @@ class Damage:
         return f"{self.file}{where}: {self.problem}"
 
 
-def verify_store(path: Path | str, strike: bool = True) -> list[Damage]:
+def verify_store(path: Place | str, strike: bool = True) -> list[Damage]:
     """Recompute the digest of everything that is finished and compare all metadata with the ledger.
 
     Args:
@@ -66,9 +65,8 @@ def verify_store(path: Path | str, strike: bool = True) -> list[Damage]:
     Raises:
         StoreRefused: it is no store, or (with ``strike``) another process is writing it.
     """
-    path = Path(path)
-    with WriterLock(path) if strike and path.is_dir() else nullcontext():
-        folder = Folder(path)
+    folder = folder_at(path)
+    with WriterLock(path) if strike and folder.exists() and not folder.is_file() else nullcontext():
         try:
             folder = open_store(path).folder
         except Damaged as error:
@@ -124,11 +122,11 @@ def _verify_tiles(folder: Folder, record: StageRecord) -> Iterator[Damage]:
 
 
 def _verify_group(folder: Folder, record: GroupRecord) -> Iterator[Damage]:
-    for key, checksum in record.checksums.items():
-        path = folder.root / key
-        if not path.is_file():
+    for key, expected in record.checksums.items():
+        found = folder.read(key)
+        if found is None:
             yield Damage(record.name, key, "is missing")
-        elif file_checksum(path) != checksum:
+        elif checksum(found) != expected:
             yield Damage(record.name, key, "differs from what was written")
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import zarr
 from zarr.storage import StorePath
 
-from ensemble.store.files import Folder
+from ensemble.store.place import Folder
 from ensemble.store.template import Tiling
 
 BARE_GROUP = b'{"attributes":{},"node_type":"group","zarr_format":3}'

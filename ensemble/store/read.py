@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ import xarray as xr
 from ensemble.errors import Damaged, StoreRefused
 from ensemble.provenance import checksum, study_digest
 from ensemble.store.create import STORE_FORMAT
-from ensemble.store.files import Folder
 from ensemble.store.ledger import (
     BrokenRecord,
     Entries,
@@ -25,6 +23,7 @@ from ensemble.store.ledger import (
     read_record,
     record_names,
 )
+from ensemble.store.place import Folder, Place, folder_at, place
 from ensemble.store.template import TILE, Tiling, fill_value
 
 Unfinished = Literal["refuse", "mask"]
@@ -34,15 +33,15 @@ class Store:
     """A store that is read. Nothing is loaded before it is asked for.
 
     Args:
-        path: its folder.
+        path: where it lies: a folder, or an address such as ``s3://bucket/name.zarr``.
 
     Raises:
         StoreRefused: there is none, it is not a store, or another version of the format made it.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.folder = Folder(self.path)
+    def __init__(self, path: Place | str) -> None:
+        self.path = place(path)
+        self.folder = folder_at(self.path)
         self.attrs: dict[str, Any] = root_attributes(self.folder)
         self._known: dict[str, StageRecord] = {}
 
@@ -227,7 +226,7 @@ class Store:
         return total.hexdigest()
 
 
-def open_store(path: Path | str) -> Store:
+def open_store(path: Place | str) -> Store:
     """Open a store for reading.
 
     Raises:
@@ -244,9 +243,9 @@ def root_attributes(folder: Folder) -> dict[str, Any]:
         Damaged: they are damaged, and so is every copy.
     """
     path = folder.root
-    if not path.exists():
+    if not folder.exists():
         raise StoreRefused(f"there is no store {path}")
-    if not path.is_dir():
+    if folder.is_file():
         raise StoreRefused(f"{path} is a file, not a store")
     trusted = _trusted_root(folder)
     try:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from ensemble.errors import Damaged
 from ensemble.store.ledger import Entry, StageRecord
 from ensemble.store.lock import read_writer
+from ensemble.store.place import Place
 from ensemble.store.read import Store, open_store
 
 # The rate is that of the last tiles; a pause this many times longer than usual (a stop and a resume) ends them.
@@ -116,7 +116,7 @@ def _failed_line(pair: Mapping[str, Any]) -> str:
     return f"{where}: {pair['reason']}"
 
 
-def store_status(path: Path | str) -> Status:
+def store_status(path: Place | str) -> Status:
     """Progress of a store; reads no array but the flags of tiles with failures.
 
     Raises:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ensemble.errors import StoreRefused
-from ensemble.provenance import Platform, Provenance, describe_differences, file_checksum, numbers_that_matter
+from ensemble.provenance import Platform, Provenance, checksum, describe_differences, numbers_that_matter
 from ensemble.store.create import (
     ROOT_KEYS,
     clear_group,
@@ -23,7 +22,6 @@ from ensemble.store.create import (
     refuse_path,
     write_dataset,
 )
-from ensemble.store.files import Folder, saying_why
 from ensemble.store.integrity import repair_metadata
 from ensemble.store.ledger import (
     BrokenRecord,
@@ -37,6 +35,7 @@ from ensemble.store.ledger import (
     write_record,
 )
 from ensemble.store.lock import WriterLock
+from ensemble.store.place import Place, folder_at, place
 from ensemble.store.read import Store
 from ensemble.store.template import Stage
 
@@ -71,7 +70,7 @@ class StoreWriter(Store):
         if self._is_written(entries, tile, digests):
             return False
         for path in owned:
-            with saying_why(self.path / path, values[path].nbytes):
+            with self.folder.explained(path, values[path].nbytes):
                 record.open(self.folder, path, write=True)[record.selection(path, tile)] = values[path]
         flags = record.layout["flags"]
         failed = int(np.count_nonzero(values[flags])) if flags in values else 0
@@ -129,7 +128,7 @@ class StoreWriter(Store):
         make_group(self.folder, name, {})
         digests = write_dataset(self.folder, name, data.assign_attrs(attrs or {}))
         keys = own_keys(self.folder, name)
-        checksums = {key: file_checksum(self.path / key) for key in keys}
+        checksums = {key: checksum(self.folder.read(key)) for key in keys}
         digest = array_digest(name, np.frombuffer(b"".join(sorted(digests)), np.uint8)).hex()
         write_record(self.folder, GroupRecord(name, checksums, digest, now()))
 
@@ -167,7 +166,7 @@ class StoreWriter(Store):
 
 @contextmanager
 def open_writer(
-    path: Path | str, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any] | None = None
+    path: Place | str, provenance: Provenance, stages: Sequence[Stage], attrs: Mapping[str, Any] | None = None
 ) -> Iterator[StoreWriter]:
     """Create a store, or open it to go on, as its only writer.
 
@@ -184,12 +183,12 @@ def open_writer(
         StoreFull: the disk is full.
         Damaged: metadata are damaged beyond repair.
     """
-    path = Path(path)
+    path = place(path)
     _refuse(path, provenance)
     with WriterLock(path):
         if _refuse(path, provenance):
-            Folder(path).sweep()
-            repair_metadata(Folder(path))
+            folder_at(path).sweep()
+            repair_metadata(folder_at(path))
         else:
             create_store(path, provenance, stages, attrs or {})
         store = StoreWriter(path)
@@ -198,10 +197,10 @@ def open_writer(
         yield store
 
 
-def _refuse(path: Path, provenance: Provenance) -> bool:
+def _refuse(path: Place, provenance: Provenance) -> bool:
     """Refuse what cannot be written by this study, before anything is; returns whether there is a store."""
     refuse_path(path)
-    if not path.exists() or not any(path.iterdir()):
+    if folder_at(path).is_empty():
         return False
     store = Store(path)
     refuse_other_study(store, provenance)
@@ -209,7 +208,7 @@ def _refuse(path: Path, provenance: Provenance) -> bool:
     return True
 
 
-def open_worker(path: Path | str, platform: Platform) -> StoreWriter:
+def open_worker(path: Place | str, platform: Platform) -> StoreWriter:
     """Open an existing store to write tiles beside other workers; it takes no lock.
 
     Raises:
@@ -221,7 +220,7 @@ def open_worker(path: Path | str, platform: Platform) -> StoreWriter:
 
 
 def open_shared(
-    path: Path | str, provenance: Provenance, stages: Callable[[], Sequence[Stage]], attrs: Mapping[str, Any]
+    path: Place | str, provenance: Provenance, stages: Callable[[], Sequence[Stage]], attrs: Mapping[str, Any]
 ) -> StoreWriter:
     """Open a store to write tiles beside other workers, or make it; it takes no lock.
 
@@ -237,13 +236,13 @@ def open_shared(
     Raises:
         StoreRefused, StoreFull, Damaged: as :func:`open_writer`.
     """
-    path = Path(path)
+    path = place(path)
     if not _refuse(path, provenance):
         described = stages()
         try:
             create_store(path, provenance, described, attrs)
         except (OSError, StoreRefused):  # another worker was first
-            if not (path / "ledger").is_dir():
+            if "ledger" not in folder_at(path).children():
                 raise
     _refuse(path, provenance)
     return StoreWriter(path)
