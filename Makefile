@@ -20,7 +20,7 @@ test-slow: $(VENV)/.test
 
 # Kill, damage, fill and misname stores hundreds of times; prints a table of what held.
 test-faults: $(VENV)/.test
-	$(BIN)/python -m pytest -s -m faults tests/test_faults.py
+	$(BIN)/python -m pytest -s -m faults tests/store/test_faults.py
 
 # A real SLURM on this machine: an array is preempted, requeued and compared. Needs root on Debian.
 test-slurm: $(VENV)/.test

@@ -43,27 +43,28 @@ class Linearised:
         return self.correlation * np.outer(sd, sd)
 
 
-def linearise(plan: Plan) -> Linearised | None:
-    """Gradients of a plan's outputs; ``None`` where no scalar is drawn from a distribution."""
+def linearise(plan: Plan, sites: slice = slice(None)) -> Linearised | None:
+    """Gradients of a plan's outputs at some sites; ``None`` where no scalar is drawn from a distribution."""
     scalars = [s for s in plan.uncertainty.scalars if s.distribution is not None or isinstance(s, PosteriorDraw)]
     if not scalars:
         return None
     quiet = replace(
         plan, uncertainty=replace(plan.uncertainty, noises=(), weather=()), observations=plan.observations[:0]
     )
-    sites = len(plan.sites)
-    centre = np.stack([np.broadcast_to(scalar.base, (sites,)) for scalar in scalars])
-    sd = np.stack([np.broadcast_to(scalar.sd(), (sites,)) for scalar in scalars])
+    count = len(plan.sites)
+    centre = np.stack([np.broadcast_to(scalar.base, (count,))[sites] for scalar in scalars])
+    sd = np.stack([np.broadcast_to(scalar.sd(), (count,))[sites] for scalar in scalars])
     with jax.enable_x64(plan.float64):
-        jacobian = jax.device_get(_jacobians(quiet, tuple(s.label for s in scalars))(*_arguments(quiet, centre)))
+        jacobian = jax.device_get(_jacobians(quiet, tuple(s.label for s in scalars))(*_arguments(quiet, centre, sites)))
     moved = {name: np.moveaxis(array, -1, 0).swapaxes(1, 2) for name, array in jacobian.items()}
     return Linearised(tuple(s.label for s in scalars), sd, _correlation(plan, scalars), moved)
 
 
-def _arguments(plan: Plan, centre: np.ndarray) -> tuple[Any, ...]:
+def _arguments(plan: Plan, centre: np.ndarray, sites: slice) -> tuple[Any, ...]:
     real = np.float64 if plan.float64 else np.float32
     base = {
-        name: np.broadcast_to(a, (a.shape[0], len(plan.sites), *a.shape[2:])) for name, a in plan.base.values.items()
+        name: np.broadcast_to(a, (a.shape[0], len(plan.sites), *a.shape[2:]))[:, sites]
+        for name, a in plan.base.values.items()
     }
     base = {name: np.moveaxis(array, 1, 0).astype(real) for name, array in base.items()}
     return centre.T.astype(real), base

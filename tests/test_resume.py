@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from toy_models import write_toy
+from toy_models import STUDY, write_toy
 
 from ensemble.errors import Stopped, StoreRefused
 from ensemble.pipeline import load_plan, run_plan
@@ -128,3 +128,20 @@ def test_sigterm_ends_a_long_compiled_call_at_once(tmp_path):
     assert process.returncode == 3, errors
     assert time.monotonic() - started < 10
     assert "run the same command to go on" in errors
+
+
+@pytest.mark.parametrize("members", ["keep", "drop"])
+def test_statistics_in_blocks_of_sites_are_those_of_all_sites_at_once(tmp_path, monkeypatch, members):
+    (tmp_path / "sites.csv").write_text("site,carbon\n" + "".join(f"field {i},{40 + i}\n" for i in range(7)))
+    text = STUDY.replace("initial_carbon: 50", "initial_carbon: {column: carbon}") + "sites: sites.csv\n"
+    study = write_toy(tmp_path, text)
+    overrides = ["store.tile.sites=2", "design.members=32", f"store.members={members}", "outputs.above={soc: [50.0]}"]
+    run(study, tmp_path / "at_once.zarr", *overrides)
+    monkeypatch.setattr("ensemble.pipeline.statistics.BLOCK_BYTES", 1)
+    run(study, tmp_path / "in_blocks.zarr", *overrides)
+    whole, blocks = (
+        open_store(tmp_path / f"{name}.zarr").dataset("statistics").load() for name in ("at_once", "in_blocks")
+    )
+    assert list(blocks.site.values) == [f"field {i}" for i in range(7)]
+    xr.testing.assert_identical(whole, blocks)
+    assert not verify_store(tmp_path / "in_blocks.zarr")

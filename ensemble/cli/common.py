@@ -28,7 +28,10 @@ app = typer.Typer(
 
 Study = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
 StorePath = Annotated[str, typer.Argument(help="store: a .zarr folder, or s3://BUCKET/NAME", show_default=False)]
-Out = Annotated[str | None, typer.Option("--out", help="store to write: a folder, or s3://BUCKET/NAME (default: results/STUDY.zarr)")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", help="store to write: a folder, or s3://BUCKET/NAME (default: results/STUDY.zarr)"),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the study; repeatable")]
 Seed = Annotated[int | None, typer.Option("--seed", help="replaces design.seed")]
 Members = Annotated[int | None, typer.Option("--members", help="replaces design.members")]

@@ -25,6 +25,7 @@ from ensemble.cli.common import (
     say,
 )
 
+
 @app.command()
 def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
     """Run a study: validate, plan, compute what is missing, statistics, report. Run again to resume."""

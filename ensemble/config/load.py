@@ -140,6 +140,8 @@ def _put(document: Document, path: Sequence[str], value: Any) -> None:
         if isinstance(here, list) and part.isdigit() and int(part) < len(here):
             here = here[int(part)]
         elif isinstance(here, dict):
+            if part == "store" and isinstance(here.get(part), str):  # its short form
+                here[part] = {"path": here[part]}
             here = here.setdefault(part, {})
         if not isinstance(here, dict | list):
             raise InputError(f"--set {'.'.join(path)}: {'.'.join(path[: depth + 1])} is not a group of keys")

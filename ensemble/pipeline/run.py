@@ -62,7 +62,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
         if not plan.keep_members and not store.has_group(SAMPLE):
             store.write_group(SAMPLE, sample_of(plan))
         if not store.has_group(STATISTICS):
-            store.write_group(STATISTICS, statistics_of(plan, store, bins.bins))
+            store.write_group(STATISTICS, statistics_of(plan, store, bins.bins), along="site")
         if len(plan.observations) and not store.has_group(OBSERVATIONS):
             store.write_group(OBSERVATIONS, compared(plan, store))
         if plan.study.record.decompose is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -25,20 +25,39 @@ from ensemble.summary import (
     stored_quantiles,
 )
 
+# Summaries of blocks of sites are merged side by side up to this many bytes.
+BLOCK_BYTES = 128 * 2**20
 
-def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> xr.Dataset:
-    """Mean, sd, quantiles and probabilities of every output, each with its standard error, and the delta check."""
-    summaries = _merged(plan, store, bins)
+
+def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterator[xr.Dataset]:
+    """Mean, sd, quantiles and probabilities of every output, each with its standard error, and the delta check.
+
+    They come in blocks of sites, in order, so that memory does not grow with the number of sites.
+    """
     specs = {spec.name: spec for spec in plan.stored_outputs}
-    known = coordinates_of(plan).drop_vars("member").coords
-    coordinates = {str(name): known[name] for name in known}
-    quantiles = {name: _quantiles(plan, store, name, summary, bins) for name, summary in summaries.items()}
+    known = coordinates_of(plan).drop_vars("member", errors="ignore")
     above = plan.study.record.outputs.above
-    data = statistics_dataset(summaries, specs, coordinates, quantiles, above)
-    return data.assign(_first_order(plan))
+    for columns in _columns_at_once(plan, bins):
+        summaries = _merged(plan, store, bins, columns)
+        first = columns[0] * plan.tiling.tile_sites
+        sites = slice(first, min(first + len(columns) * plan.tiling.tile_sites, len(plan.sites)))
+        here = known.isel(site=sites)
+        coordinates = {str(name): here.coords[name] for name in here.coords}
+        quantiles = {name: _quantiles(plan, store, name, summary, bins, sites) for name, summary in summaries.items()}
+        data = statistics_dataset(summaries, specs, coordinates, quantiles, above)
+        yield data.assign(_first_order(plan, sites))
 
 
-def _merged(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> dict[str, Summary]:
+def _columns_at_once(plan: Plan, bins: Mapping[str, Bins]) -> Iterator[range]:
+    """Blocks of sites of the tiling, as many at once as fit; all of a small study."""
+    number = next(iter(bins.values())).number if bins else 0
+    column = 8 * sum(packing_of(plan, spec.name, number).length for spec in plan.stored_outputs)
+    count, step = plan.tiling.blocks[1], max(1, BLOCK_BYTES // column)
+    for start in range(0, count, step):
+        yield range(start, min(start + step, count))
+
+
+def _merged(plan: Plan, store: Store, bins: Mapping[str, Bins], columns: Sequence[int]) -> dict[str, Summary]:
     """Summaries of all members, merged in tile order within each block of sites, then side by side."""
     member_blocks, site_blocks = plan.tiling.blocks
     number = next(iter(bins.values())).number if bins else 0
@@ -49,7 +68,7 @@ def _merged(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> dict[str, Sum
         return {name: packing.unpack(vectors[f"tiles/{name}"][0]) for name, packing in packings.items()}
 
     blocks = []
-    for block in range(site_blocks):
+    for block in columns:
         merged = merge([row * site_blocks + block for row in range(member_blocks)], read)
         real = plan.tile(block).sites
         blocks.append({name: _first_sites(summary, real) for name, summary in merged.items()})
@@ -71,27 +90,29 @@ def _first_sites(summary: Summary, sites: int) -> Summary:
     )
 
 
-def _quantiles(plan: Plan, store: Store, name: str, summary: Summary, bins: Mapping[str, Bins]) -> Quantiles:
+def _quantiles(
+    plan: Plan, store: Store, name: str, summary: Summary, bins: Mapping[str, Bins], sites: slice
+) -> Quantiles:
     levels = tuple(sorted(plan.study.record.outputs.quantiles))
     if bins:
-        return histogram_quantiles(summary.histogram, bins[name], summary.minimum, summary.maximum, levels)
+        return histogram_quantiles(summary.histogram, bins[name].at(sites), summary.minimum, summary.maximum, levels)
     group = store.dataset("members")
     replicate = plan.design.replicate(np.arange(plan.members))
-    failed = group[FLAGS.rpartition("/")[2]].values
-    return stored_quantiles(group[name], failed, replicate, plan.design.replicates, levels)
+    failed = group[FLAGS.rpartition("/")[2]].isel(site=sites).values
+    return stored_quantiles(group[name].isel(site=sites), failed, replicate, plan.design.replicates, levels)
 
 
-def _first_order(plan: Plan) -> dict[str, xr.Variable]:
-    """Delta standard deviation of every output, and what each input contributes to it."""
-    flat = linearise(plan)
+def _first_order(plan: Plan, sites: slice) -> dict[str, xr.Variable]:
+    """Delta standard deviation of every output at some sites, and what each input contributes to it."""
+    flat = linearise(plan, sites)
     if flat is None:
         return {}
     variables = {"parameter": xr.Variable("parameter", np.array(flat.labels), {"long_name": "uncertain input"})}
     for spec in plan.outputs:
         jacobian = flat.jacobian[spec.name]
-        sites = range(jacobian.shape[2])
-        sd = np.stack([delta_sd(jacobian[:, :, site], flat.covariance(site)) for site in sites], axis=1)
-        by_site = [first_order_contributions(jacobian[:, :, site], flat.sd[:, site]) for site in sites]
+        places = range(jacobian.shape[2])
+        sd = np.stack([delta_sd(jacobian[:, :, site], flat.covariance(site)) for site in places], axis=1)
+        by_site = [first_order_contributions(jacobian[:, :, site], flat.sd[:, site]) for site in places]
         dims = ("scenario", "site", *spec.dims)
         note = {"comment": "first order, from the model's gradients; noise series and weather are not in it"}
         attributes = cf_attributes(spec) | note

@@ -71,7 +71,8 @@ def tile_arrays(plan: Plan, result: TileResult, bins: Mapping[str, Bins]) -> dic
     """Everything that a tile writes, by path in the store."""
     tile = result.tile
     members = tile.first_member + np.arange(tile.members)
-    here = {name: _at_sites(entry, tile.first_site, tile.sites) for name, entry in bins.items()}
+    sites = slice(tile.first_site, tile.first_site + tile.sites)
+    here = {name: entry.at(sites) for name, entry in bins.items()}
     above = plan.study.record.outputs.above
     summaries = summarise_tile(
         result.outputs, result.failed, plan.design.replicate(members), plan.design.replicates, above, here
@@ -83,8 +84,3 @@ def tile_arrays(plan: Plan, result: TileResult, bins: Mapping[str, Bins]) -> dic
     if plan.keep_members:
         arrays |= {f"members/{name}": values for name, values in result.outputs.items()}
     return arrays
-
-
-def _at_sites(bins: Bins, first: int, count: int) -> Bins:
-    here = slice(first, first + count)
-    return Bins(bins.low[:, here], bins.width[:, here], bins.number)

@@ -139,7 +139,7 @@ def read_claims(store: Place | str) -> dict[str, tuple[Claim, ...]]:
     """Every claim beside a store by stage, sorted by tile; writes nothing, so ages are by this machine's clock."""
     found: dict[str, list[Claim]] = {}
     folder = _folder(place(store))
-    for key in folder.keys():
+    for key in folder.keys(""):
         if not key.startswith(CLOCK) and (claim := _read(folder, key, time.time())) is not None:
             found.setdefault(claim.stage, []).append(claim)
     return {stage: tuple(sorted(claims, key=lambda c: c.tile)) for stage, claims in sorted(found.items())}

@@ -59,7 +59,8 @@ def create_stage(folder: Folder, stage: Stage, also: Sequence[str] = ()) -> Stag
         clear_group(folder, group)
         make_group(folder, group, stage.attrs.get(group, {}))
         if group in stage.coordinates:
-            checksums += write_dataset(folder, group, stage.coordinates[group])
+            write_dataset(folder, group, stage.coordinates[group])
+            checksums += [variable_digest(folder, path) for path in array_paths(folder, group)]
     for array in stage.arrays:
         create_array(folder, array, stage.tiling)
     folder.remove(record_folder := f"ledger/{stage.name.replace('/', '.')}")
@@ -120,36 +121,50 @@ def _says(folder: Folder, path: str, what: bytes) -> bool:
     return what in (folder.read(f"{path}/zarr.json") or b"").translate(None, b" \n")
 
 
+def array_paths(folder: Folder, group: str) -> list[str]:
+    """Paths of a group's own arrays, sorted."""
+    children = (f"{group}/{child}" for child in folder.children(group))
+    return [path for path in children if _says(folder, path, b'"node_type":"array"')]
+
+
 def own_keys(folder: Folder, group: str) -> list[str]:
     """Keys of a group's own files: its attributes, and the metadata and chunks of its arrays."""
-    keys = [f"{group}/zarr.json"]
-    for child in folder.children(group):
-        if _says(folder, f"{group}/{child}", b'"node_type":"array"'):
-            keys += folder.keys(f"{group}/{child}")
-    return keys
+    return [f"{group}/zarr.json", *(key for path in array_paths(folder, group) for key in folder.keys(path))]
 
 
-def write_dataset(folder: Folder, group: str, data: xr.Dataset) -> list[bytes]:
-    """Write variables into a group by xarray's CF encoding; returns the digest of each.
+def write_dataset(folder: Folder, group: str, data: xr.Dataset) -> None:
+    """Write variables into a group by xarray's CF encoding.
 
     Text is written as variable-length strings, which have a stable Zarr type.
     """
-    data = data.drop_encoding()
-    texts = {name: v.astype(object) for name, v in data.variables.items() if v.dtype.kind == "U"}
-    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).assign(
-        {n: v for n, v in texts.items() if n not in data.coords}
-    )
+    data = _storable(data)
     encoding: dict[Any, dict[str, Any]] = {
         n: {"_FillValue": None} for n, v in data.variables.items() if v.dtype.kind in "fiu"
     }
     for name, variable in data.data_vars.items():
         if variable.dtype.kind == "f":
             encoding[name]["fill_value"] = fill_value(variable.dtype)
+    _to_zarr(folder, group, data, mode="a", encoding=encoding)
+
+
+def append_dataset(folder: Folder, group: str, data: xr.Dataset, along: str) -> None:
+    """Write more of the variables of a group, behind what is there along a dimension."""
+    data = _storable(data)
+    data = data.drop_vars([name for name, variable in data.variables.items() if along not in variable.dims])
+    _to_zarr(folder, group, data, append_dim=along)
+
+
+def _storable(data: xr.Dataset) -> xr.Dataset:
+    data = data.drop_encoding()
+    texts = {name: v.astype(object) for name, v in data.variables.items() if v.dtype.kind == "U"}
+    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords})
+    return data.assign({n: v for n, v in texts.items() if n not in data.coords})
+
+
+def _to_zarr(folder: Folder, group: str, data: xr.Dataset, **how: Any) -> None:
+    store: Any = folder.zarr(write=True)  # xarray takes any Zarr store
     with folder.explained():
-        data.to_zarr(
-            folder.zarr(write=True), group=group, mode="a", consolidated=False, zarr_format=3, encoding=encoding
-        )
-    return [variable_digest(folder, f"{group}/{name}") for name in sorted(map(str, data.variables))]
+        data.to_zarr(store, group=group, consolidated=False, zarr_format=3, **how)
 
 
 def variable_digest(folder: Folder, path: str) -> bytes:

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,7 @@ from ensemble.errors import StoreRefused
 from ensemble.store.files import LocalFolder
 
 # How long a request is tried again when the service does not answer.
-RETRIES = {"max_retries": 8, "retry_timeout": {"seconds": 60}}
+RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=60)}
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class DurableObjects(ObjectStore):
         """The same objects with another mode."""
         return type(self)(self.store, read_only=read_only, overwrite=self.overwrite)
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Bytes of a key; ``None`` where it is absent, or a chunk about to be replaced."""
         if self.overwrite and not key.endswith("zarr.json"):
             return None

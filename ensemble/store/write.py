@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from ensemble.errors import StoreRefused
 from ensemble.provenance import Platform, Provenance, checksum, describe_differences, numbers_that_matter
 from ensemble.store.create import (
     ROOT_KEYS,
+    append_dataset,
+    array_paths,
     clear_group,
     create_stage,
     create_store,
@@ -20,6 +22,7 @@ from ensemble.store.create import (
     own_keys,
     rebuild_record,
     refuse_path,
+    variable_digest,
     write_dataset,
 )
 from ensemble.store.integrity import repair_metadata
@@ -107,13 +110,20 @@ class StoreWriter(Store):
             values = np.where(nan, values.dtype.type(np.nan), values)
         return np.ascontiguousarray(values)
 
-    def write_group(self, name: str, data: xr.Dataset, attrs: Mapping[str, Any] | None = None) -> None:
+    def write_group(
+        self,
+        name: str,
+        data: xr.Dataset | Iterable[xr.Dataset],
+        attrs: Mapping[str, Any] | None = None,
+        along: str | None = None,
+    ) -> None:
         """Write or replace a reduced group; a kill on the way leaves it unfinished, never half of it.
 
         Args:
             name: path of the group, ``"statistics"``; groups below it stay.
-            data: its variables, lazy or not.
+            data: its variables, lazy or not; or blocks of them, each written before the next is asked for.
             attrs: its attributes, besides those of ``data``.
+            along: the dimension that blocks follow each other along; what lacks it is that of the first block.
 
         Raises:
             StoreRefused: a stage fills this group, or it cannot be written.
@@ -126,7 +136,11 @@ class StoreWriter(Store):
                 raise StoreRefused(f"group {name} of {self.path} is filled by stage {stage}")
         self.drop_group(name)
         make_group(self.folder, name, {})
-        digests = write_dataset(self.folder, name, data.assign_attrs(attrs or {}))
+        blocks = iter([data] if isinstance(data, xr.Dataset) else data)
+        write_dataset(self.folder, name, next(blocks).assign_attrs(attrs or {}))
+        for block in blocks:
+            append_dataset(self.folder, name, block, str(along))
+        digests = [variable_digest(self.folder, path) for path in array_paths(self.folder, name)]
         keys = own_keys(self.folder, name)
         checksums = {key: checksum(self.folder.read(key)) for key in keys}
         digest = array_digest(name, np.frombuffer(b"".join(sorted(digests)), np.uint8)).hex()

@@ -31,6 +31,10 @@ class Bins(NamedTuple):
     width: np.ndarray
     number: int
 
+    def at(self, sites: slice) -> Bins:
+        """Those of some sites."""
+        return Bins(self.low[:, sites], self.width[:, sites], self.number)
+
 
 class Quantiles(NamedTuple):
     """Quantiles over members.

@@ -13,7 +13,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the battery kil
 
 def battery(*options):
     """The table of a battery, printed; every row must have held."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    }
     command = [sys.executable, str(HERE / "fault_battery.py"), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     print(done.stdout)

@@ -1,6 +1,6 @@
 """The fault battery: kill, damage, fill and misname stores, and print a table of what held.
 
-    python tests/fault_battery.py [--short]
+    python tests/store/fault_battery.py [--short]
 
 Exits with 1 if anything was lost. `make test-faults` runs all of it; `make test` the short version.
 """
