@@ -24,10 +24,7 @@ test-faults: $(VENV)/.test
 
 # A real SLURM on this machine: an array is preempted, requeued and compared. Needs root on Debian.
 test-slurm: $(VENV)/.test
-	@command -v slurmctld munged > /dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; } \
-	  || echo "SKIPPED test-slurm: it needs slurm-wlm and munge, and root on Debian to install them" >&2
-	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+	@if scripts/slurm_install.sh; then $(BIN)/python -m pytest -m slurm tests/test_slurm.py; fi
 
 # The core tests on every supported interpreter that is on this machine.
 test-matrix:

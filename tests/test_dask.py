@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import dask
 import pytest
 from toy_models import write_toy
 
@@ -51,6 +52,27 @@ def test_a_killed_worker_is_replaced_and_a_stalled_cluster_ends_with_a_message(t
     assert (tmp_path / "done").exists()
     with pytest.raises(Stopped, match=r"finished no tile in 1 s \(1 workers are connected\)"):
         run_on_dask(sleep_long, "20", 1, lambda: 0, lambda n: None, Dask(workers=1, stall=1.0))
+
+
+def test_a_scheduler_with_tls_is_used_with_certificates_and_refused_without(tmp_path, importable):
+    from distributed import LocalCluster
+    from distributed.security import Security
+
+    security = Security.temporary()
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40}
+    with LocalCluster(host="tls://127.0.0.1", protocol="tls://", security=security, **options) as cluster:
+        settings = Dask(scheduler=cluster.scheduler_address)
+        with pytest.raises(StoreRefused, match=r"needs certificates; .* DASK_DISTRIBUTED__COMM__TLS__CA_FILE"):
+            run_on_dask(die_once, str(tmp_path), 1, lambda: 0, lambda n: None, settings)
+        config = {}
+        for name, text in (("ca-file", security.tls_ca_file), ("client.cert", security.tls_client_cert),
+                           ("client.key", security.tls_client_key)):  # fmt: skip
+            (tmp_path / name).write_text(text)
+            config[f"distributed.comm.tls.{name}"] = str(tmp_path / name)
+        (tmp_path / "died").touch()  # the worker may live
+        with dask.config.set(config):
+            run_on_dask(die_once, str(tmp_path), 1, lambda: 0, lambda n: None, settings)
+    assert (tmp_path / "done").exists()
 
 
 def test_an_open_network_is_refused():

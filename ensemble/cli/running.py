@@ -96,7 +96,16 @@ def submit(
 
 
 @app.command()
-def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, members: Members = None) -> None:
+def validate(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="run a few tiles in a temporary folder and say what the whole will take")
+    ] = False,
+) -> None:
     """Check a study and print its plan (members, tiles, bytes, memory); write nothing."""
     with guarded():
         from ensemble.pipeline import describe_plan, load_plan, store_of
@@ -104,6 +113,11 @@ def validate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None,
         plan = load_plan(study, set_ or (), seed, members)
         for line in describe_plan(plan, store_of(plan, out)):
             typer.echo(line)
+        if trial:
+            from ensemble.pipeline.trial import forecast, gpus_here
+
+            for line in forecast(plan, study, set_ or (), seed).lines(gpus_here()):
+                typer.echo(line)
 
 
 @app.command()

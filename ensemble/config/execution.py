@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ensemble.config.record import Record
 
@@ -48,12 +48,22 @@ class Dask(Record):
         default=None,
         description="address of a cluster that runs; beyond this machine only tls:// (default: a cluster of its own, here)",
     )
+    queue: Literal["slurm"] | None = Field(
+        default=None, description="start the workers as jobs that ask for what execution.slurm says, over TLS"
+    )
     workers: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="worker processes (default: one a core here, all those of a given scheduler)"
+        default=None,
+        description="worker processes (default: one a core here, all those of a given scheduler, execution.slurm.jobs)",
     )
     stall: Annotated[float, Field(gt=0)] = Field(
         default=600.0, description="seconds without a finished tile after which the run stops"
     )
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Dask:
+        if self.scheduler is not None and self.queue is not None:
+            raise ValueError("give a scheduler that runs or a queue that starts workers, not both")
+        return self
 
 
 class Execution(Record):

@@ -7,13 +7,17 @@ claims beside the store, so it does not matter how often or where a loop runs.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ensemble.config.execution import Dask
+from ensemble.config.execution import Dask, Slurm
 from ensemble.errors import Stopped, StoreRefused
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -23,6 +27,21 @@ LOOK_EVERY = 1.0
 CONNECT = 60
 
 
+@dataclass(frozen=True)
+class Queue:
+    """What Dask workers ask a queue for.
+
+    Args:
+        slurm: the study's settings.
+        memory: bytes that a worker needs, where they do not say.
+        folder: logs, and while the cluster runs its certificates; all workers must see it.
+    """
+
+    slurm: Slurm
+    memory: int
+    folder: Path
+
+
 def run_on_dask(
     task: Callable[[str], int],
     argument: str,
@@ -30,6 +49,7 @@ def run_on_dask(
     finished: Callable[[], int],
     advance: Callable[[int], None],
     settings: Dask,
+    queue: Queue | None = None,
 ) -> None:
     """Run a task on every worker of a cluster until all are done.
 
@@ -40,6 +60,7 @@ def run_on_dask(
         finished: pieces of work that are finished, by anybody.
         advance: told how many more were finished.
         settings: the cluster.
+        queue: what its workers ask a queue for, where ``settings`` name one.
 
     Raises:
         Stopped: nothing was finished for ``settings.stall`` seconds, or a task killed its workers again and again.
@@ -48,8 +69,7 @@ def run_on_dask(
     """
     from distributed import KilledWorker
 
-    with _client(settings, most) as client:
-        number = min(most, settings.workers or len(client.scheduler_info(n_workers=-1)["workers"]))
+    with _client(settings, queue, most) as (client, number):
         name = uuid.uuid4().hex
         futures = [client.submit(task, argument, key=f"tiles-{name}-{i}", pure=False) for i in range(number)]
         done, since = finished(), time.monotonic()
@@ -83,25 +103,86 @@ def _raise_first(futures: list[Any], killed: type[BaseException]) -> None:
 
 
 @contextmanager
-def _client(settings: Dask, most: int) -> Iterator[Any]:
-    """A client of the given scheduler, or of a cluster of spawned processes that listens on loopback only."""
-    from distributed import Client, LocalCluster
-
-    if settings.scheduler is None:
-        number = min(settings.workers or os.cpu_count() or 1, most)
-        options = {"n_workers": number, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-        with (
-            LocalCluster(host="127.0.0.1", memory_limit=0, silence_logs=40, **options) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+def _client(settings: Dask, queue: Queue | None, most: int) -> Iterator[tuple[Any, int]]:
+    """A client of the cluster that is asked for, and how many loops to give it."""
+    if settings.scheduler is not None:
+        with _given(settings.scheduler) as client:
+            yield client, min(most, settings.workers or len(client.scheduler_info(n_workers=-1)["workers"]))
         return
-    _refuse_open_network(settings.scheduler)
+    from distributed import Client
+
+    waits = settings.queue is not None and queue is not None
+    number = min(settings.workers or (queue.slurm.jobs if waits else os.cpu_count() or 1), most)
+    with _queued(queue, number) if waits else _here(number) as cluster, Client(cluster) as client:
+        client.wait_for_workers(1)  # a queue may be long
+        yield client, number
+
+
+def _here(number: int) -> Any:
+    """A cluster of spawned processes that listens on loopback only."""
+    from distributed import LocalCluster
+
+    options = {"n_workers": number, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    return LocalCluster(host="127.0.0.1", memory_limit=0, silence_logs=40, **options)
+
+
+@contextmanager
+def _queued(queue: Queue, number: int) -> Iterator[Any]:
+    """Workers that are jobs of a queue. They are on other machines, so everything is encrypted and authenticated.
+
+    The certificates are made for this run, lie in a folder that only this user can read, and go with it.
+    """
+    slurm = queue.slurm
     try:
-        client = Client(settings.scheduler, timeout=CONNECT)
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise StoreRefused("workers on a queue need the package dask-jobqueue; install soc-ensemble[slurm]") from None
+    from distributed.security import Security
+
+    given = {"partition": slurm.partition, "qos": slurm.qos, "constraint": slurm.constraint}
+    given |= {"gpus": slurm.gpus or None}
+    prologue = [f"module load {shlex.quote(module)}" for module in slurm.modules]
+    prologue += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
+    queue.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".dask-", dir=queue.folder) as folder:
+        cluster = SLURMCluster(
+            account=slurm.account,
+            cores=slurm.cpus,
+            processes=1,
+            memory=f"{slurm.memory}iB" if slurm.memory else f"{queue.memory}B",
+            walltime=slurm.time,
+            job_extra_directives=[f"--{key}={value}" for key, value in given.items() if value is not None],
+            job_script_prologue=prologue,
+            log_directory=str(queue.folder),
+            local_directory=folder,
+            shared_temp_directory=folder,
+            security=Security.temporary(),
+            protocol="tls://",
+            n_workers=number,
+            scheduler_options={"dashboard_address": None},
+        )
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def _given(address: str) -> Iterator[Any]:
+    """A client of a scheduler that runs, and has a worker."""
+    from distributed import Client
+    from distributed.security import Security
+
+    _refuse_open_network(address)
+    security = Security()
+    if address.startswith("tls://") and security.get_connection_args("client").get("ssl_context") is None:
+        raise StoreRefused(
+            f"the Dask scheduler {address} needs certificates; name their files in the variables "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY"
+        )
+    try:
+        client = Client(address, timeout=CONNECT, security=security)
         client.wait_for_workers(1, timeout=CONNECT)
     except (OSError, TimeoutError) as error:
-        raise StoreRefused(f"the Dask scheduler {settings.scheduler} has no worker for us: {error}") from None
+        raise StoreRefused(f"the Dask scheduler {address} has no worker for us: {error}") from None
     with client:
         yield client
 

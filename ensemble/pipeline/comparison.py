@@ -19,13 +19,14 @@ from ensemble.summary import cf_attributes
 from ensemble.summary.skill import at_observations, observation_skill
 
 OBSERVATIONS, SAMPLE = "observations", "sample"
-# Members that stand for an ensemble whose members are not kept.
-SAMPLE_MEMBERS = 4096
+# Members that stand for an ensemble whose members are not kept: fewer where there are very many sites.
+SAMPLE_MEMBERS, FEWEST, SAMPLE_BYTES = 4096, 16, 256 * 2**20
 
 
 def sample_of(plan: Plan) -> xr.Dataset:
     """The first members of an ensemble that keeps none: main and observed outputs, computed again."""
-    members = min(plan.members, SAMPLE_MEMBERS)
+    fitting = int(SAMPLE_BYTES // (plan.pair_bytes * len(plan.sites)))
+    members = min(plan.members, SAMPLE_MEMBERS, max(FEWEST, fitting - fitting % FEWEST))
     tiling = Tiling(members, len(plan.sites), members, plan.tiling.tile_sites)
     results = list(propagate(replace(plan, tiling=tiling), range(tiling.count)))
     specs = {spec.name: spec for spec in plan.stored_outputs}
@@ -40,7 +41,7 @@ def sample_of(plan: Plan) -> xr.Dataset:
         for name in names
     }
     failed = ("member", "site"), np.concatenate([result.failed for result in results], axis=1)
-    coordinates = coordinates_of(plan).isel(member=slice(members))
+    coordinates = coordinates_of(plan, members)
     return xr.Dataset({**data, "failed": failed}, coordinates.coords)
 
 

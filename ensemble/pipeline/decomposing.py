@@ -245,5 +245,5 @@ def _stage(plan: Plan, name: str) -> Stage:
     ]
     arrays.append(ArrayTemplate(f"{name}/failed", ("member", "site"), (plan.members, len(plan.sites)), "uint8"))
     attributes = {"design": plan.design.kind, "design_digest": plan.design.digest(), "comment": plan.design.note}
-    coordinates = {name: coordinates_of(plan).assign_attrs(attributes)}
+    coordinates = {name: coordinates_of(plan, plan.members).assign_attrs(attributes)}
     return Stage(name, tiling, tuple(arrays), coordinates, {name: {}}, f"{name}/failed")

@@ -87,7 +87,7 @@ def decomposition_dataset(plan: Plan, columns: Columns, found: Decomposition, se
             writer.plain("held_out_r2", found.held_out_r2, "R2 of the surrogate on members it has not seen")
         writer.plain("rows_dropped", found.dropped.astype(np.int32), "rows that held a failed member")
     names = np.array(found.design.names)
-    coordinates = coordinates_of(with_design(plan, plan.design, columns.outputs)).drop_vars("member").coords
+    coordinates = coordinates_of(with_design(plan, plan.design, columns.outputs)).coords
     described = {"long_name": "uncertain input or group of them"}
     labels = {"parameter": ("parameter", names, described), "other_parameter": ("other_parameter", names, described)}
     data = xr.Dataset(variables, coords={**dict(coordinates), **labels}, attrs=_attributes(found, settings))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ensemble.config.execution import Slurm
 from ensemble.plan import Plan
 from ensemble.plan.draws import moved_inside
 from ensemble.store import Place, is_there, open_store
@@ -42,7 +43,19 @@ def describe_plan(plan: Plan, store: Place) -> Iterator[str]:
     yield f"bytes:     {readable(total)} of members, {'kept' if plan.keep_members else 'not kept (statistics only)'}"
     yield f"memory:    about {readable(memory_bytes(plan))}"
     yield f"store:     {store} ({_state(store)})"
+    slurm = plan.study.record.execution.slurm
+    if slurm.gpus:
+        yield f"a queue:   {asked_hours(slurm, min(slurm.jobs, tiling.count))}"
     yield from plan_notes(plan)
+
+
+def asked_hours(slurm: Slurm, elements: int) -> str:
+    """What the elements of an array ask a queue for, in core-hours and GPU-hours."""
+    days, _, clock = slurm.time.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    asked = elements * (24 * int(days or 0) + hours + minutes / 60 + seconds / 3600)
+    gpus = f" and {asked * slurm.gpus:.3g} GPU-hours" if slurm.gpus else ""
+    return f"at most {elements} x {slurm.time} = {asked * slurm.cpus:.3g} core-hours{gpus} before a requeue"
 
 
 def memory_bytes(plan: Plan) -> int:

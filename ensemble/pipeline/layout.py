@@ -42,8 +42,9 @@ def stage_of(plan: Plan, histograms: Histograms) -> Stage:
     arrays.append(ArrayTemplate(FLAGS, ("member", "site"), (plan.members, len(plan.sites)), "uint8", REASONS))
     if plan.keep_members:
         arrays += _members(plan)
-    coordinates = coordinates_of(plan)
-    groups = {"members": coordinates, "inputs": coordinates[["member", "site"]]}
+    coordinates = coordinates_of(plan, plan.members if plan.keep_members else 0)
+    shared = [name for name in ("member", "site") if name in coordinates]
+    groups = {"members": coordinates, "inputs": coordinates[shared]}
     if histograms.bins:
         groups[GROUP] = histograms.dataset()
     attributes = {GROUP: {"bins": histograms.number}} if histograms.bins else {}
@@ -121,10 +122,10 @@ def _summaries(plan: Plan, tiling: Tiling, bins: int) -> list[ArrayTemplate]:
     return arrays
 
 
-def coordinates_of(plan: Plan) -> xr.Dataset:
-    """Coordinates of the outputs, with CF attributes."""
+def coordinates_of(plan: Plan, members: int = 0) -> xr.Dataset:
+    """Coordinates of the outputs, with CF attributes; and the numbers of the first members, if any are wanted."""
     found: dict[str, Any] = {
-        "member": ("member", np.arange(plan.members), {"long_name": "member of the ensemble"}),
+        **({"member": ("member", np.arange(members), {"long_name": "member of the ensemble"})} if members else {}),
         "scenario": ("scenario", np.array(plan.scenarios), {"long_name": "arm of the study"}),
         "site": ("site", np.array(plan.sites), {"long_name": "site"}),
     }

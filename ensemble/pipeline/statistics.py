@@ -35,7 +35,7 @@ def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterato
     They come in blocks of sites, in order, so that memory does not grow with the number of sites.
     """
     specs = {spec.name: spec for spec in plan.stored_outputs}
-    known = coordinates_of(plan).drop_vars("member", errors="ignore")
+    known = coordinates_of(plan)
     above = plan.study.record.outputs.above
     for columns in _columns_at_once(plan, bins):
         summaries = _merged(plan, store, bins, columns)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.execute.slurm import Jobs, submit
-from ensemble.pipeline.describe import memory_bytes, readable
+from ensemble.pipeline.describe import asked_hours, memory_bytes, readable
 from ensemble.plan import Plan
 from ensemble.store import Place, jobs_folder
 from ensemble.store.create import refuse_path
@@ -47,14 +47,10 @@ def submit_plan(
         memory_bytes(plan),
     )
     total = plan.pair_bytes * plan.members * len(plan.sites)
-    hours = _hours(settings.time)
     lines = [
         f"array:  {elements} elements for {tiles:,} tiles, then one job that fills gaps, reduces and reports",
         f"memory: {settings.memory or readable(jobs.memory)} an element",
-        f"hours:  about {tiles * TILE_SECONDS / 3600:.2g} core-hours of computing; "
-        f"at most {elements} x {settings.time} = {elements * hours * settings.cpus:.3g} core-hours"
-        + (f" and {elements * hours * settings.gpus:.3g} GPU-hours" if settings.gpus else "")
-        + " before a requeue",
+        f"hours:  about {tiles * TILE_SECONDS / 3600:.2g} core-hours of computing; {asked_hours(settings, elements)}",
         f"output: {readable(total if plan.keep_members else 0)} of members and the statistics, in {path}",
     ]
     if dry_run:
@@ -76,9 +72,3 @@ def _commands(plan: Plan, path: Place, arguments: Sequence[str]) -> tuple[tuple[
     name = str(program) if os.access(program, os.X_OK) else "ensemble"
     study, store = str(plan.study.document.file.absolute()), str(path.absolute())
     return (name, "work", store, "--study", study, *arguments), (name, "run", study, "--out", store, *arguments)
-
-
-def _hours(text: str) -> float:
-    days, _, clock = text.rpartition("-")
-    hours, minutes, seconds = (int(part) for part in clock.split(":"))
-    return 24 * int(days or 0) + hours + minutes / 60 + seconds / 3600

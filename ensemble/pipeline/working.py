@@ -7,16 +7,17 @@ import time
 from collections.abc import Sequence
 
 from ensemble.errors import StoreRefused
-from ensemble.execute.dask_workers import run_on_dask
+from ensemble.execute.dask_workers import Queue, run_on_dask
 from ensemble.execute.progress import progress
 from ensemble.pipeline.bins import bins_for
+from ensemble.pipeline.describe import memory_bytes
 from ensemble.pipeline.layout import STAGE, root_attributes, stage_of
 from ensemble.pipeline.loading import checked
 from ensemble.pipeline.origin import remember_study, study_of
 from ensemble.pipeline.tiles import provenance_of, refuse_failures, tile_arrays
 from ensemble.plan import Plan, make_plan
 from ensemble.propagate import propagate
-from ensemble.store import Claims, Place, StoreWriter, is_there, open_shared, open_store, place
+from ensemble.store import Claims, Place, StoreWriter, is_there, jobs_folder, open_shared, open_store, place
 
 # Seconds between two looks at tiles that others are computing.
 LOOK_EVERY = 1.0
@@ -96,9 +97,13 @@ def work_on_dask(plan: Plan, store: StoreWriter, quiet: bool = False) -> None:
         f"{plan.study.name}, Dask", plan.tiling.count, plan.tiling.count - missing, "tiles", quiet
     ) as advance:
         path = str(store.path.absolute())
-        run_on_dask(
-            work_task, path, missing, lambda: len(store.entries(STAGE)), advance, plan.study.record.execution.dask
-        )
+        execution = plan.study.record.execution
+        queue = Queue(execution.slurm, memory_bytes(plan), jobs_folder(store.path))
+
+        def finished() -> int:
+            return len(store.entries(STAGE))
+
+        run_on_dask(work_task, path, missing, finished, advance, execution.dask, queue)
 
 
 def _in_own_order(tiles: Sequence[int]) -> list[int]:

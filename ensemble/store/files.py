@@ -172,6 +172,11 @@ class DurableStore(LocalStore):
         self._check_writable()
         await asyncio.to_thread(write_file, self.root / key, value.as_buffer_like())
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a whole key unless it is there; two writers of one key write the same bytes."""
+        if not (self.root / key).exists():
+            await self.set(key, value)
+
     def get_sync(
         self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:

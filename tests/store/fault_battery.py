@@ -1,6 +1,6 @@
 """The fault battery: kill, damage, fill and misname stores, and print a table of what held.
 
-    python tests/store/fault_battery.py [--short]
+    python tests/store/fault_battery.py [--short] [row ...]
 
 Exits with 1 if anything was lost. `make test-faults` runs all of it; `make test` the short version.
 """
@@ -13,16 +13,10 @@ import time
 from pathlib import Path
 
 FULL = {
-    "tiles": 100,
-    "statistics": 50,
-    "workers": 50,
-    "sigterm": 50,
-    "bytes": 300,
-    "step": 1,
-    "run": 14,
-    "many": 10_000,
-}
-SHORT = {"tiles": 5, "statistics": 3, "workers": 3, "sigterm": 0, "bytes": 36, "step": 40, "run": 0, "many": 300}
+    "tiles": 100, "statistics": 50, "workers": 50, "bytes": 300, "disk": 1, "paths": 1, "leftovers": 1, "many": 10_000,
+    "sigterm": 50, "run": 14,
+}  # fmt: skip
+SHORT = {"tiles": 5, "statistics": 3, "workers": 3, "bytes": 36, "disk": 40, "paths": 1, "leftovers": 1, "many": 300}
 
 
 def rows(folder, counts):
@@ -32,23 +26,28 @@ def rows(folder, counts):
     from toy_models import write_toy
 
     chance, study = random.Random(8), write_toy(folder)
-    yield kills.kill_in_tiles(folder, counts["tiles"], chance)
-    yield kills.kill_in_statistics(folder, counts["statistics"], chance)
-    yield kills.kill_one_of_two(folder, counts["workers"], chance)
-    yield files.damaged_bytes(folder, counts["bytes"], chance)
-    yield files.full_disk(folder, counts["step"])
-    yield files.paths(folder)
-    yield files.leftovers_and_versions(folder)
-    yield files.many_tiles(folder, counts["many"])
-    if counts["sigterm"]:
-        yield kills.end_by_sigterm(folder, study, counts["sigterm"], chance)
-    if counts["run"]:
-        yield files.full_disk_of_a_run(folder, study, counts["run"])
+    table = {
+        "tiles": lambda count: kills.kill_in_tiles(folder, count, chance),
+        "statistics": lambda count: kills.kill_in_statistics(folder, count, chance),
+        "workers": lambda count: kills.kill_one_of_two(folder, count, chance),
+        "bytes": lambda count: files.damaged_bytes(folder, count, chance),
+        "disk": lambda step: files.full_disk(folder, step),
+        "paths": lambda _: files.paths(folder),
+        "leftovers": lambda _: files.leftovers_and_versions(folder),
+        "many": lambda count: files.many_tiles(folder, count),
+        "sigterm": lambda count: kills.end_by_sigterm(folder, study, count, chance),
+        "run": lambda count: files.full_disk_of_a_run(folder, study, count),
+    }
+    for name, row in table.items():
+        if name in counts:
+            yield row(counts[name])
 
 
 def main():
     """Print the table; whether all held."""
     counts, good = SHORT if "--short" in sys.argv else FULL, True
+    chosen = [name for name in sys.argv[1:] if name in counts]
+    counts = {name: count for name, count in counts.items() if name in chosen or not chosen}
     print(f"{'fault':<40} {'tried':>6} {'held':>6} {'seconds':>8}  remark", flush=True)
     with tempfile.TemporaryDirectory() as name:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{name}/compiled"  # runs of one study compile once

@@ -63,12 +63,12 @@ def finished(path):
 
 
 def begun(path):
-    """How many tiles have files but no entry: the work that a kill loses."""
+    """Tiles that have files but no entry: the work that a kill loses."""
     if not path.is_dir():
-        return 0
+        return set()
     record, done = open_store(path).stage("members"), finished(path)
     left = [tile for tile in range(record.tiling.count) if tile not in done]
-    return sum(any((path / shard_key(record, a, tile)).is_file() for a in record.owned(tile)) for tile in left)
+    return {tile for tile in left if any((path / shard_key(record, a, tile)).is_file() for a in record.owned(tile))}
 
 
 def lost(before, after):
@@ -81,18 +81,19 @@ class Tally:
 
     def __init__(self):
         self.killed = self.stores = self.equal = self.lost = self.most_begun = 0
+        self.known = set()
 
     def note(self, before, path):
-        """After a kill."""
-        after = finished(path)
+        """After a kill; tiles that an earlier kill has left begun are not counted again."""
+        after, now = finished(path), begun(path)
         self.lost += lost(before, after)
-        self.most_begun = max(self.most_begun, begun(path))
+        self.most_begun, self.known = max(self.most_begun, len(now - self.known)), now
         return after
 
     def close(self, before, path, digest):
         """Finish a store and compare it."""
         whole_run(path)
-        self.stores += 1
+        self.stores, self.known = self.stores + 1, set()
         self.lost += lost(before, finished(path))
         self.equal += open_store(path).digest() == digest
 
@@ -102,7 +103,7 @@ class Tally:
         return (
             name, asked, held,
             f"{self.equal} of {self.stores} stores equal, {self.lost} finished tiles redone, "
-            f"at most {self.most_begun} begun tiles lost",
+            f"at most {self.most_begun} begun tiles lost by a kill",
         )  # fmt: skip
 
 
@@ -192,12 +193,12 @@ def kill_one_of_two(folder, kills, chance):
             for process in victims:
                 os.kill(process, signal.SIGKILL)
             tally.killed += ended(victims[0]) == -signal.SIGKILL
-            before = tally.note(before, path)
-            if len(victims) == 1 and tally.killed % KILLS_A_STORE:
+            if len(victims) == 1 and tally.killed % KILLS_A_STORE:  # the other goes on for a while
+                time.sleep(chance.uniform(0, 0.1) * duration)
                 os.kill(workers[1], signal.SIGKILL)
-            codes = [ended(process) for process in workers[1:]]
-            if any(code not in (0, -signal.SIGKILL) for code in codes):
+            if ended(workers[1]) not in (0, -signal.SIGKILL):
                 raise SystemExit("a worker failed")
+            before = tally.note(before, path)
         tally.close(before, path, digest)
         shutil.rmtree(path)
     return tally.row("SIGKILL of one or both of two workers", kills, workers=2)
