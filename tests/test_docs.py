@@ -1,5 +1,6 @@
 """What the documentation shows is run."""
 
+import ast
 import contextlib
 import io
 import re
@@ -16,6 +17,7 @@ from ensemble.pipeline import load_plan, run_plan
 from ensemble.plan import make_plan
 from ensemble.store import open_store
 
+ERRORS = ("StoreRefused", "StoreFull", "Stopped", "Damaged")
 ROOT = Path(__file__).parents[1]
 
 
@@ -93,3 +95,31 @@ def test_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def clauses(node):
+    """Parts of a message that are always the same, without marks."""
+    parts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    cut = [plain(clause) for part in parts for clause in re.split(r"[;:(),]", part)]
+    return [clause for clause in cut if len(clause) >= 10]
+
+
+def plain(text):
+    return re.sub(r"[`\s]+", " ", text).strip()
+
+
+def test_every_message_about_a_store_or_a_run_is_explained():
+    """The page names each sentence by one of its clauses; messages about a study say themselves what is allowed."""
+    page, kinds, missing, found = plain((ROOT / "docs/trouble.md").read_text()), set(ERRORS), [], 0
+    for file in sorted((ROOT / "ensemble").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Raise)
+                and isinstance(node.exc, ast.Call)
+                and getattr(node.exc.func, "id", "") in kinds
+            ):
+                found += 1
+                if not any(clause in page for clause in clauses(node.exc.args[0])):
+                    missing.append(f"{file.name}:{node.lineno}")
+    assert found > 40
+    assert not missing, missing

@@ -1,0 +1,210 @@
+"""RothC and the column on a GPU: the same numbers as the CPU, the same twice, and how fast against a counted floor.
+
+    python benchmarks/gpu.py [--members 1000000] [--columns 100000] [--nuts]
+
+Runs on whatever JAX finds, so that on a machine without a GPU the parity and the logic are checked on the CPU
+against itself; give small numbers there, for example `--members 4096 --columns 16`.
+
+* Parity: the model on this device and on the CPU, float64 to 1e-12 and float32 within 64 units in the last place
+  for each year (relative to the largest value of a series).
+* Repeats: five runs, bit for bit.
+* Month loop: members x 1,200 months, float32, shared and own forcing, unroll 1, 12, 24, and the model itself. The
+  floor is counted: bytes that must move and operations that must be done for a member, over what this device
+  reached in a copy and in a chain of the same exponentials, measured here.
+* Column: milliseconds for a member and 1,000 years, forward and gradient.
+* `--nuts`: the Highfield calibration on the CPU and here, whole commands; a small fit is often faster on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from month_loop import EVERYTHING, MONTHS, YEARS, drivers, model_members, parameters
+
+from ensemble.models.base import BuildSettings
+from ensemble.models.examples import example_inputs
+from ensemble.models.registry import load_model
+
+# Of one member and month: exponentials (the factor of temperature, four pools), other operations, and of one
+# member's months under own forcing the bytes of two driver series.
+EXPONENTIALS, OTHERS = 5, 40
+PARITY64, ULPS_A_YEAR = 1e-12, 64
+
+
+def timed(run: Callable[[], object], repeats: int = 5) -> float:
+    """Best wall seconds after one call that compiles."""
+    jax.block_until_ready(run())
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(run())
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def limits(size: int) -> tuple[float, float]:
+    """What this device reaches: bytes a second of a copy, and operations a second in a chain of exponentials."""
+    values = jnp.linspace(0.1, 0.9, size, dtype=jnp.float32)
+    copy = jax.jit(lambda a: a + jnp.float32(1.0))
+    bandwidth = 2 * values.nbytes / timed(lambda: copy(values))
+    length = 256
+    chain = jax.jit(lambda a: jax.lax.fori_loop(0, length, lambda i, x: jnp.exp(-x) * a + x * jnp.float32(0.5), a))
+    return bandwidth, size * length * (EXPONENTIALS + OTHERS) / EXPONENTIALS / timed(lambda: chain(values))
+
+
+def month_loop(own: bool, unroll: int) -> Callable[..., jax.Array]:
+    """The bare loop of the yardsticks as one scan; drivers shaped (1200,) or (1200, members)."""
+
+    def run(p: jax.Array, temperature: jax.Array, factor: jax.Array, plant: jax.Array) -> jax.Array:
+        rates, (ratio, scale, offset, dpm) = p[:4] / 12.0, p[4:]
+        to_bio, to_hum = 0.46 / (ratio + 1.0), 0.54 / (ratio + 1.0)
+
+        def month(pools: tuple[jax.Array, ...], now: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], None]:
+            t, f, c = now
+            warmth = 47.91 / (1.0 + jnp.exp(106.06 / (t + offset + 18.27)))
+            left = [pool * jnp.exp(-k * (warmth * f)) for pool, k in zip(pools, rates, strict=True)]
+            lost = sum(pool - rest for pool, rest in zip(pools, left, strict=True))
+            given = scale * c
+            d, r, b, h = left
+            return (d + given * dpm, r + given * (1.0 - dpm), b + to_bio * lost, h + to_hum * lost), None
+
+        start = tuple(jnp.full(p.shape[1], value, p.dtype) for value in (1.0, 5.0, 1.0, 30.0))
+        return jnp.stack(jax.lax.scan(month, start, (temperature, factor, plant), unroll=unroll)[0])
+
+    return jax.jit(run)
+
+
+def rothc(outputs: tuple[str, ...], real: type) -> Callable[..., dict[str, jax.Array]]:
+    """RothC over members, yearly records."""
+    model = load_model("rothc")
+    options = model.default_options() | {"spinup": "given"}
+    simulate = model.simulator(BuildSettings(options, 12, outputs))
+    base = {name: np.asarray(v, real) for name, v in example_inputs(model, {"spinup": "given"}, YEARS).items()}
+
+    def one(member: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        member = dict(member)
+        scale, offset = member.pop("scale"), member.pop("offset")
+        values = base | member
+        values["temperature"] = values["temperature"] + offset
+        values["plant_carbon"] = values["plant_carbon"] * scale
+        found = simulate(values)
+        return {name: found[name] for name in outputs}
+
+    return jax.jit(jax.vmap(one))
+
+
+def parity(members: int) -> bool:
+    """Largest relative differences from the CPU, and whether repeats are bit-identical; whether all is well."""
+    good, cpu = True, jax.devices("cpu")[0]
+    for real, bound in ((np.float64, PARITY64), (np.float32, ULPS_A_YEAR * YEARS * np.finfo(np.float32).eps)):
+        with jax.enable_x64(real is np.float64):
+            inputs = {name: np.asarray(v, real) for name, v in model_members(parameters(members)).items()}
+            program = rothc(EVERYTHING[:2], real)
+            here = jax.device_get(program(inputs))
+            with jax.default_device(cpu):
+                there = jax.device_get(program({name: jax.device_put(v, cpu) for name, v in inputs.items()}))
+            gap = max(float(np.max(np.abs(here[n] - there[n]) / np.max(np.abs(there[n])))) for n in here)
+            again = all(
+                np.array_equal(here[n], found[n])
+                for found in (jax.device_get(program(inputs)) for _ in range(5))
+                for n in here
+            )
+        good = good and gap <= bound and again
+        print(f"{np.dtype(real).name}: largest relative difference from the CPU {gap:.2e} (bound {bound:.2e}), "
+              f"five repeats {'bit-identical' if again else 'DIFFER'}", flush=True)  # fmt: skip
+    return good
+
+
+def speed(members: int) -> None:
+    """The table of the month loop."""
+    bandwidth, operations = limits(max(members, 2**20))
+    print(
+        f"\nreached here: {bandwidth / 1e9:.0f} GB/s in a copy, {operations / 1e9:.0f} G operations/s beside exponentials"
+    )
+    print(
+        f"{members:,} members x {MONTHS:,} months, float32\n{'':<34} {'ms':>9} {'member-years/s':>15} {'of the floor':>12}"
+    )
+    work = members * MONTHS * (EXPONENTIALS + OTHERS) / operations
+    parameter = jnp.asarray(parameters(members))
+    for own in (False, True):
+        driver = {name: jnp.asarray(v) for name, v in drivers(members if own else None).items()}
+        moved = (12 + (2 * MONTHS if own else 0)) * 4 * members
+        floor = max(work, moved / bandwidth)
+        for unroll in (1, 12, 24):
+            loop = month_loop(own, unroll)
+            arguments = (parameter, driver["temperature"], driver["factor"], driver["plant"])
+            spent = timed(lambda loop=loop, arguments=arguments: loop(*arguments))
+            label = f"{'own' if own else 'shared'} forcing, unroll {unroll}"
+            print(
+                f"{label:<34} {1e3 * spent:>9.2f} {members * YEARS / spent:>15,.0f} {spent / floor:>12.2f}", flush=True
+            )
+        del driver
+    program, inputs = rothc(("soc",), np.float32), model_members(parameters(members))
+    spent = timed(lambda: program(inputs), 3)
+    print(
+        f"{'the model: stock, yearly':<34} {1e3 * spent:>9.2f} {members * YEARS / spent:>15,.0f} {spent / work:>12.2f}"
+    )
+
+
+def column(members: int, years: int = 1000) -> None:
+    """The soil column, forward and gradient."""
+    from column import program
+    from loess_claims import ANCHORED
+    from loess_runs import ALL_RUNS, inputs_of
+
+    inputs = inputs_of(tuple(ALL_RUNS[i % len(ALL_RUNS)] for i in range(members)), years, ANCHORED)
+    forward = jax.jit(program())
+    gradient = jax.jit(jax.grad(lambda values: forward(values)["soc"][:, -1].sum(), allow_int=True))
+    for name, run in (("forward", forward), ("gradient", gradient)):
+        spent = timed(lambda run=run: run(inputs), 2)
+        print(
+            f"column, {members:,} members x {years} years, {name}: {1e3 * spent / members * 1000 / years:.3f} ms a member"
+        )
+
+
+def nuts() -> None:
+    """One calibration as a command, on the CPU and on what JAX finds."""
+    study = Path(__file__).parents[1] / "configs" / "calibrate_highfield.yaml"
+    for where in ("cpu", jax.default_backend()):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-c", "from ensemble.cli import main; main()", "calibrate", str(study)]
+            started = time.perf_counter()
+            done = subprocess.run(
+                [*command, "--out", f"{folder}/s.zarr"],
+                env=os.environ | {"JAX_PLATFORMS": where}, check=False, capture_output=True,
+            )  # fmt: skip
+            print(f"NUTS on {where}: {time.perf_counter() - started:.1f} s, exit code {done.returncode}", flush=True)
+
+
+def main() -> int:
+    """Print everything; 1 if the numbers differ."""
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--members", type=int, default=1_000_000)
+    options.add_argument("--columns", type=int, default=100_000)
+    options.add_argument("--nuts", action="store_true")
+    asked = options.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # month_loop keeps to one core
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    device = jax.devices()[0]
+    print(f"device: {device.platform} {device.device_kind}, jax {jax.__version__}")
+    good = parity(min(asked.members, 4096))
+    speed(asked.members)
+    if asked.columns:
+        column(asked.columns)
+    if asked.nuts:
+        nuts()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
