@@ -24,7 +24,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[-1]})
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,9 @@ import numpy as np
 from ensemble.models.base import BuildSettings
 from ensemble.models.examples import example_inputs
 from ensemble.models.registry import load_model
+from ensemble.plan.tiling import choose_batch
 
 YEARS, MONTHS = 100, 1200
-BATCH = 2048
 # The yardstick loops run own drivers for this many members, again and again, so that the drivers fit in memory.
 OWN_BLOCK = 16_384
 C_SOURCE = Path(__file__).parents[2] / "shared" / "reference" / "limit" / "rothc_loop.c"
@@ -163,7 +163,8 @@ def model_loop(kind: str, outputs: tuple[str, ...]) -> Callable[[dict[str, jax.A
         return jax.vmap(one)(members)
 
     def run(members: dict[str, jax.Array]) -> jax.Array:
-        chunks = jax.tree.map(lambda a: a.reshape(-1, min(BATCH, a.shape[0]), *a.shape[1:]), members)
+        size = choose_batch(len(members["scale"]), 4 * (MONTHS + 12) if kind == "own" else 0)
+        chunks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), members)
         return jax.lax.map(batch, chunks)
 
     return jax.jit(run)
@@ -280,7 +281,7 @@ def main() -> None:
     parser.add_argument("--loop", type=Path, default=C_SOURCE, help="C source of the yardstick loop")
     asked = parser.parse_args()
     loops = {"NumPy": numpy_loop, "numba": numba_loop(), "C loop": c_loop(asked.loop)}
-    print(f"RothC, {YEARS} years of months, float32, one core, CPU time, batches of {BATCH}; jax {jax.__version__}")
+    print(f"RothC, {YEARS} years of months, float32, one core, CPU time; jax {jax.__version__}")
     for members in asked.members:
         shared_drivers(members, loops)
         own_drivers(members, loops)

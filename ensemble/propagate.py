@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from ensemble.inputs.weather import choose_realization, resample_years
 from ensemble.keys import draw_key
 from ensemble.models.base import BuildSettings, Simulate, resolve
 from ensemble.plan.plan import MEASUREMENT_STREAM, Plan, measured_name
-from ensemble.plan.tiling import Tile
+from ensemble.plan.tiling import DEVICE_BATCH, Tile
 from ensemble.specs import OutputSpec
 
 OK, NOT_FINITE, OUTSIDE_SUPPORT, BUDGET_OPEN = 0, 1, 2, 3
@@ -118,16 +117,11 @@ def tile_program(plan: Plan) -> Callable[..., Any]:
         return outputs, failed
 
     def program(numbers: Values, indices: Values, sites: jax.Array, base: Values) -> Any:
-        batch = plan.tiling.batch
-
-        def step(chunk: tuple[Values, Values]) -> Any:
-            return jax.vmap(partial(member, sites=sites, base=base))(*chunk)
-
-        chunks = jax.tree.map(lambda a: a.reshape(-1, batch, *a.shape[1:]), (numbers, indices))
-        if not jax.tree.leaves(chunks):  # a deterministic study: one member, nothing drawn
+        # A store is filled by one kind of device only, so the batch may depend on it.
+        batch = plan.batch if jax.default_backend() == "cpu" else min(DEVICE_BATCH, plan.tiling.tile_members)
+        if not jax.tree.leaves((numbers, indices)):  # a deterministic study: one member, nothing drawn
             return jax.tree.map(lambda a: a[None], member(numbers, indices, sites, base))
-        result = jax.lax.map(step, chunks)
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), result)
+        return jax.lax.map(lambda drawn: member(*drawn, sites, base), (numbers, indices), batch_size=batch)
 
     return jax.jit(program)
 

@@ -29,6 +29,8 @@ MISTAKES = {
     "missing input": ("  depth: 23\n", "", "study.yaml:3", ["inputs.depth", "required"]),
     "clay as fraction": ("{value: 23.4, units: \"%\"}", "0.234", "study.yaml:5", ["0.234", "clay", "%"]),
     "clay above 100": ("{value: 23.4, units: \"%\"}", "234", "study.yaml:5", ["234", "0", "100"]),
+    "text for a number": ("  depth: 23", "  depth: deep", "study.yaml:6", ["'deep'", "a number"]),
+    "tile of 100": ("design:", "store: {tile: {members: 100}}\ndesign:", "study.yaml:17", ["100", "multiple of 16"]),
     "wrong unit": ('units: "%"', "units: cm", "study.yaml:5", ["'cm'", "allowed"]),
     "impossible correlation": ("value: 0.3", "value: 1.3", "study.yaml:12", ["1.3"]),
     "correlation of nothing": ("between: [clay, plant_carbon]", "between: [clay, sand]", "study.yaml:12", ["sand"]),

@@ -230,5 +230,6 @@ def _sentence(error: Mapping[str, Any], path: Sequence[str | int]) -> str:
     if kind == "literal_error":
         return f"{shown} is not allowed; allowed: {context['expected']}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{shown} is not allowed; allowed: a group of keys"
+        plain = "a number, a list of numbers, or " if list(path[-2:-1]) == ["inputs"] else ""
+        return f"{shown} is not allowed; allowed: {plain}a group of keys"
     return f"{shown} is not allowed; {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -78,7 +78,7 @@ class Outputs(Record):
 class Tile(Record):
     """Shape of the unit of work; chosen by the tool where it is not given."""
 
-    members: Annotated[int, Field(ge=16)] | None = Field(
+    members: Annotated[int, Field(ge=16, multiple_of=16)] | None = Field(
         default=None, description="members in a tile, a multiple of 16"
     )
     sites: Annotated[int, Field(ge=1)] | None = Field(default=None, description="sites in a tile")

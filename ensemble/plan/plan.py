@@ -21,7 +21,7 @@ from ensemble.design import Design, SingleDesign, make_design
 from ensemble.inputs.observations import read_observations
 from ensemble.plan.bind import BaseInputs, BoundModel, bind_model, did_you_mean, read_inputs
 from ensemble.plan.draws import draw_members
-from ensemble.plan.tiling import Tile, Tiling, choose_tiling
+from ensemble.plan.tiling import Tile, Tiling, choose_batch, choose_tiling
 from ensemble.plan.uncertainty import Uncertainty, read_uncertainty
 from ensemble.specs import OutputSpec
 
@@ -175,6 +175,13 @@ class Plan:
     def tile(self, index: int) -> Tile:
         """The tile of a number."""
         return self.tiling.tile(index)
+
+    @cached_property
+    def batch(self) -> int:
+        """Members in one step of the compiled loop on a CPU, from the study alone."""
+        drawn = (*self.uncertainty.noises, *self.uncertainty.weather)
+        steps = self.base.calendar.length if drawn and self.base.calendar is not None else 0
+        return choose_batch(self.tiling.tile_members, steps * (8 if self.float64 else 4))
 
     @cached_property
     def record_count(self) -> int:

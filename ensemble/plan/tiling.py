@@ -11,8 +11,12 @@ import numpy as np
 # of outputs; both are constants so that a study always gets the same tiles on the same kind of machine.
 TILE_OPERATIONS = 6.0e9
 TILE_BYTES = 192 * 2**20
-# Members in one step of the compiled loop: enough to fill vectors, few enough for the cache.
-BATCH = 4096
+# Members in one step of the compiled loop: enough to fill vectors, few enough for the cache. Where every member draws
+# a series of its own, the series of a batch are what has to fit: about this many bytes each.
+BATCH = 1024
+SERIES_BYTES = 2 * 2**20
+# The same on other devices, which want many members at once.
+DEVICE_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,6 @@ class Tiling:
         """Number of tiles."""
         return self.blocks[0] * self.blocks[1]
 
-    @property
-    def batch(self) -> int:
-        """Members in one step of the compiled loop; divides ``tile_members``."""
-        return self.tile_members if self.tile_members <= BATCH else BATCH
-
     def tile(self, index: int) -> Tile:
         """The tile of a number."""
         member_block, site_block = divmod(index, self.blocks[1])
@@ -103,6 +102,18 @@ def choose_tiling(
     if tile_sites is None:
         tile_sites = max(1, min(sites, int(pairs / tile_members)))
     return Tiling(members, sites, min(tile_members, _whole_batches(members)), min(tile_sites, sites))
+
+
+def choose_batch(tile_members: int, series_bytes: int = 0) -> int:
+    """Members in one step of the compiled loop; divides ``tile_members`` where that is not far from the best size.
+
+    Args:
+        tile_members: members in a tile.
+        series_bytes: bytes of a series that each member draws for itself; 0 for none.
+    """
+    best = min(BATCH, 1 << max(4, (SERIES_BYTES // series_bytes).bit_length() - 1)) if series_bytes else BATCH
+    best = min(best, tile_members)
+    return next((size for size in range(best, best // 4, -1) if tile_members % size == 0), best)
 
 
 def _whole_batches(members: int) -> int:
