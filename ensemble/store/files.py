@@ -27,7 +27,7 @@ from ensemble.errors import StoreFull, StoreRefused
 STALE_AFTER = 3600.0
 _PARTIAL = re.compile(r"\.(?P<host>[A-Za-z0-9_-]*)\.(?P<pid>\d+)\.\d+\.partial$")
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP}
 _COUNTER = itertools.count()
 
 
@@ -211,7 +211,8 @@ class LocalFolder:
 
     def exists(self) -> bool:
         """Whether there is such a folder, or a file of its name."""
-        return self.root.exists() or self.root.is_symlink()
+        with saying_why(self.root):
+            return self.root.exists() or self.root.is_symlink()
 
     def is_file(self) -> bool:
         """Whether a file has its name."""

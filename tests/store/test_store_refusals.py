@@ -53,6 +53,8 @@ def test_paths_where_no_store_can_be_are_refused_and_left_alone(tmp_path, monkey
         with pytest.raises(StoreRefused, match=message):
             run(tmp_path.joinpath(name) if name else type(tmp_path)(""))
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    with pytest.raises(StoreRefused, match="cannot be written: file name too long"):
+        run(tmp_path / f"{'long' * 80}.zarr")
     with pytest.raises(StoreRefused, match="there is no store"):
         open_store(tmp_path / "absent.zarr")
     with pytest.raises(StoreRefused, match="is a file"):
