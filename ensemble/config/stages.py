@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ensemble.config.learning import Learn
 from ensemble.config.record import Number, Record
 
 
@@ -51,9 +52,12 @@ class Totals(Record):
 
 
 class Mapping(Record):
-    """Maps made of the statistics of a raster study."""
+    """Maps: learned from samples, and zones made of the statistics of a raster study."""
 
-    zones: str = Field(description="output whose mean and standard deviation make the 3 x 3 zones")
+    learn: Learn | None = Field(default=None, description="maps learned from samples, by `ensemble map STUDY`")
+    zones: str | None = Field(
+        default=None, description="output whose mean and standard deviation make the 3 x 3 zones"
+    )
     spread: Annotated[float, Field(gt=0)] = Field(
         default=1.0, description="mean absolute deviations between the mean of a map and a limit of its medium zone"
     )

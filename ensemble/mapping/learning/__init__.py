@@ -1,0 +1,1 @@
+"""Maps learned from samples: boosted trees, their validation, and realisations that carry the whole error."""

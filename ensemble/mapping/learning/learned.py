@@ -1,0 +1,146 @@
+"""One target learned from samples: an averaged predictor, what it misses, and realisations of the truth.
+
+The predictor is the mean of the models of a repeated cross-validation. The residual of a sample is taken from those
+of these models that did not see it, so it says what the predictor misses where there is no sample. Bootstrap models
+say where the fitted trees themselves are uncertain: their variance and a constant make the local scale of the
+residuals. A realisation is the predictor plus the scale times a conditional field of residuals.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ensemble.keys import host_seed
+from ensemble.mapping.learning.residuals import FieldPosterior, Scores, field_posterior, normal_scores
+from ensemble.mapping.learning.trees import TreeSettings, TreeTables, fit_trees, predict, tree_tables
+from ensemble.mapping.learning.validation import CrossValidation, cross_validate
+
+Floats = NDArray[np.floating[Any]]
+Transform = Literal["none", "log"]
+
+SMALLEST_UNEXPLAINED = 0.2  # share of the residual variance that no place has less than
+
+
+class Learned(NamedTuple):
+    """A target learned from samples; everything but ``observed`` is on the transformed scale.
+
+    Args:
+        observed: ``(sample,)`` in the unit of the target.
+        transform: ``log`` where the logarithm of the target is learned.
+        validation: cross-validation whose models make the predictor.
+        models: tables of these models.
+        bootstraps: tables of models of samples drawn with replacement.
+        residuals: ``(sample,)`` observed minus the mean prediction of models that did not see the sample.
+        unexplained: variance of the residuals that is the same everywhere.
+        scores: normal scores of residuals divided by their scale.
+        field: of the scores.
+    """
+
+    observed: Floats
+    transform: Transform
+    validation: CrossValidation
+    models: tuple[TreeTables, ...]
+    bootstraps: tuple[TreeTables, ...]
+    residuals: Floats
+    unexplained: float
+    scores: Scores
+    field: FieldPosterior
+
+    def mean(self, x: ArrayLike) -> Floats:
+        """The predictor ``(pixel,)`` at ``x`` of ``(pixel, covariate)``."""
+        return np.mean([model.predict(x) for model in self.models], axis=0)
+
+    def model_variance(self, x: ArrayLike) -> Floats:
+        """Variance of the bootstrap models ``(pixel,)``; 0 where there are none."""
+        if not self.bootstraps:
+            return np.zeros(len(np.asarray(x)))
+        return np.var([model.predict(x) for model in self.bootstraps], axis=0, ddof=1)
+
+    def scale(self, x: ArrayLike) -> Floats:
+        """Local scale of the residuals ``(pixel,)``."""
+        return np.sqrt(self.unexplained + self.model_variance(x))
+
+    def back(self, values: ArrayLike) -> Floats:
+        """Values on the transformed scale in the unit of the target."""
+        return np.exp(values) if self.transform == "log" else np.asarray(values, float)
+
+    def realise(self, mean: ArrayLike, scale: ArrayLike, fields: ArrayLike) -> Floats:
+        """Realisations ``(draw, pixel)`` in the unit of the target from conditional scores of that shape."""
+        return self.back(np.asarray(mean) + np.asarray(scale) * self.scores.residuals(fields))
+
+
+class LearnSettings(NamedTuple):
+    """How a target is learned.
+
+    Args:
+        trees: settings of the trees.
+        bootstraps: models of samples drawn with replacement; 0 for a constant scale.
+        map_repeats: repeats of the cross-validation whose models make the predictor.
+        threads: models fitted at the same time.
+        shuffle: make what permutation importance needs.
+    """
+
+    trees: TreeSettings
+    bootstraps: int = 20
+    map_repeats: int = 2
+    threads: int = 1
+    shuffle: bool = False
+
+
+def learn(
+    x: ArrayLike,
+    observed: ArrayLike,
+    place: ArrayLike,
+    folds: NDArray[np.int64],
+    settings: LearnSettings,
+    seed: int,
+    transform: Transform = "none",
+) -> Learned:
+    """Learn a target.
+
+    Args:
+        x: ``(sample, covariate)``.
+        observed: ``(sample,)``, above 0 for ``transform`` log.
+        place: ``(sample, axis)`` km.
+        folds: ``(repeat, sample)``.
+        settings: how.
+        seed: of bags, bootstraps and the choice of samples for the likelihood.
+        transform: ``log`` to learn the logarithm.
+    """
+    covariates, value = np.asarray(x, float), np.asarray(observed, float)
+    y = np.log(value) if transform == "log" else value
+    keep = min(settings.map_repeats, len(folds))
+    checked = cross_validate(covariates, y, settings.trees, folds, seed, keep, settings.threads, settings.shuffle)
+    models = tuple(tree_tables(model) for repeat in checked.models for model in repeat)
+    residuals = y - checked.predictions[:keep].mean(axis=0)
+    bootstraps, unseen = _bootstrap(covariates, y, settings, seed)
+    unexplained = max(float((residuals**2 - unseen).mean()), SMALLEST_UNEXPLAINED * float((residuals**2).mean()))
+    scores = normal_scores(residuals / np.sqrt(unexplained + unseen))
+    field = field_posterior(place, scores.scores, seed)
+    return Learned(value, transform, checked, models, bootstraps, residuals, unexplained, scores, field)
+
+
+def _bootstrap(
+    x: Floats, y: Floats, settings: LearnSettings, seed: int
+) -> tuple[tuple[TreeTables, ...], Floats]:
+    """Bootstrap models, and their variance at each sample over the models that did not see it."""
+    if settings.bootstraps == 0:
+        return (), np.zeros(len(y))
+
+    def one(number: int) -> tuple[TreeTables, Floats]:
+        rng = np.random.default_rng([*host_seed(seed, "bootstrap"), number])
+        chosen = rng.integers(0, len(y), len(y))
+        model = fit_trees(x[chosen], y[chosen], settings.trees, int(rng.integers(2**31)))
+        return tree_tables(model), np.where(np.isin(np.arange(len(y)), chosen), np.nan, predict(model, x))
+
+    with ThreadPoolExecutor(settings.threads) as pool:
+        found = list(pool.map(one, range(settings.bootstraps)))
+    predicted = np.array([item[1] for item in found])
+    held = np.isfinite(predicted).sum(axis=0)
+    whole = np.nanvar(np.where(held < 3, np.nan_to_num(predicted), predicted), axis=0) * held / np.maximum(held - 1, 1)
+    known = np.where(held < 3, np.nan, whole)
+    return tuple(item[0] for item in found), np.where(np.isnan(known), np.nanmean(known), known)
