@@ -41,7 +41,9 @@ def main() -> None:
     }
     data = xr.Dataset(grids, axes, {"title": NOTE, "land_use": ", ".join(f"{k + 1} {n}" for k, n in enumerate(AREAS))})
     data = data.rio.write_crs(ALBERS)
-    data.to_netcdf(HERE / "made_up_northeast.nc", engine="h5netcdf", encoding={n: {"zlib": True} for n in grids})
+    for name in grids:
+        data[name].encoding["zlib"] = True
+    data.to_netcdf(HERE / "made_up_northeast.nc", engine="h5netcdf")
     cells = purposive_sample(land, SAMPLES, SEED)
     soil = land.soil(cells, SEED + 2)
     mass = 0.3 * soil["bulk_density"]  # 30 cm, no stones: kg m-2 for each g/kg

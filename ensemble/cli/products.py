@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.common import StorePath, app, guarded
+from ensemble.cli.common import Out, Seed, Set, StorePath, Study, Verbosity, app, default_store, guarded
 
 
 @app.command()
@@ -33,6 +33,19 @@ def export(
 
         for file in export_store(place(store), form, out):
             typer.echo(str(file))
+
+
+@app.command("map")
+def map_(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> None:
+    """Learn maps from samples, check them, and write realisations that a study can use as uncertain inputs."""
+    with guarded():
+        from ensemble.config import load_study
+        from ensemble.pipeline import learn_maps
+
+        store = default_store(study, out) if out is not None else default_store(study, None).with_suffix(".maps.zarr")
+        result = learn_maps(load_study(study, set_ or (), seed), store, quiet=Verbosity.quiet)
+        for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
+            typer.echo(line)
 
 
 @app.command("forecast-emissions")

@@ -28,7 +28,9 @@ class Target(Record):
 
     column: str | None = Field(default=None, description="column of the samples (default: the target's name)")
     units: str = Field(default="1", description="unit of that column and of the map")
-    transform: Literal["none", "log"] = Field(default="none", description="learn the logarithm, for skewed values above 0")
+    transform: Literal["none", "log"] = Field(
+        default="none", description="learn the logarithm, for skewed values above 0"
+    )
     above: list[Number] = Field(default=[], description="maps of the probability of exceeding each of these values")
     trees: Trees | None = Field(default=None, description="settings of its own (default: those of `learn.trees`)")
 
@@ -39,7 +41,8 @@ class Validation(Record):
     folds: Annotated[int, Field(ge=2)] = Field(default=10, description="parts of the samples left out in turn")
     repeats: Annotated[int, Field(ge=1)] = Field(default=10, description="random divisions into folds (the paper: 100)")
     block: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="side of the spatial blocks that are left out whole, km (default: a tenth of the region)"
+        default=None,
+        description="side of the spatial blocks that are left out whole, km (default: a tenth of the region)",
     )
     coverage: bool = Field(
         default=True, description="learn again without each of five parts and count how often intervals hold them"
@@ -70,6 +73,10 @@ class Learn(Record):
     categories: list[str] = Field(default=[], description="covariates whose values are names or codes, not numbers")
     by: str | None = Field(default=None, description="layer or column that names the class of a site, such as land use")
     class_names: dict[str, str] = Field(default={}, description="name of each code of `by`")
+    average: list[str] = Field(
+        default=[],
+        description="targets that are models of one quantity: their mean, R2-weighted mean and stacked mean too",
+    )
     trees: Trees = Field(default=Trees(), description="settings of the trees")
     tune: Tune | None = Field(default=None, description="choose settings by nested cross-validation")
     validation: Validation = Field(default=Validation(), description="how the maps are checked")
@@ -84,6 +91,9 @@ class Learn(Record):
         unknown = [name for name in self.categories if name not in self.covariates]
         if unknown:
             raise ValueError(f"categories: '{unknown[0]}' is not among the covariates: {', '.join(self.covariates)}")
+        unknown = [name for name in self.average if name not in self.targets]
+        if unknown or len(self.average) == 1:
+            raise ValueError(f"average: give two or more of the targets: {', '.join(self.targets)}")
         twice = [name for name in self.covariates if self.covariates.count(name) > 1]
         if twice:
             raise ValueError(f"covariates: '{twice[0]}' is there twice")

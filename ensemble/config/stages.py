@@ -55,9 +55,7 @@ class Mapping(Record):
     """Maps: learned from samples, and zones made of the statistics of a raster study."""
 
     learn: Learn | None = Field(default=None, description="maps learned from samples, by `ensemble map STUDY`")
-    zones: str | None = Field(
-        default=None, description="output whose mean and standard deviation make the 3 x 3 zones"
-    )
+    zones: str | None = Field(default=None, description="output whose mean and standard deviation make the 3 x 3 zones")
     spread: Annotated[float, Field(gt=0)] = Field(
         default=1.0, description="mean absolute deviations between the mean of a map and a limit of its medium zone"
     )

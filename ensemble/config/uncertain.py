@@ -62,6 +62,10 @@ class Uncertain(Record):
     posterior: str | None = Field(
         default=None, description="store of a calibration: its joint posterior (`posterior: STORE`, a text, is enough)"
     )
+    realizations: str | None = Field(
+        default=None,
+        description="store of `ensemble map`: one realisation of all its maps that are inputs of the model",
+    )
     unchecked: bool = Field(default=False, description="posterior: use it although its diagnostics failed")
 
     @model_validator(mode="before")
@@ -71,10 +75,12 @@ class Uncertain(Record):
 
     @model_validator(mode="after")
     def _kind(self) -> Uncertain:
-        given = [name for name in ("distribution", "weather", "posterior") if getattr(self, name) is not None]
+        given = [
+            name for name in ("distribution", "weather", "posterior", "realizations") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             raise ValueError(
-                f"give exactly one of distribution, weather and posterior; found {' and '.join(given) or 'none'}"
+                f"give exactly one of distribution, weather, posterior and realizations; found {' and '.join(given) or 'none'}"
             )
         if self.weather is not None and self.file is None:
             raise ValueError("weather needs a file of past or projected years")

@@ -147,7 +147,7 @@ def read_grid(layers: Sequence[Layer]) -> GridTable:
     shape, crs, transform, projected, metres = first
     grid = Grid(shape, crs, transform, projected, metres, rows, columns)
     arrays = {name: array[rows, columns] for name, array in values.items()} | _place_columns(grid)
-    return GridTable(layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid, arrays)
+    return GridTable(layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid=grid, arrays=arrays)
 
 
 def _place_columns(grid: Grid) -> dict[str, Floats]:

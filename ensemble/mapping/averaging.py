@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
 
 Floats = NDArray[np.floating[Any]]
 
@@ -41,3 +42,19 @@ def average_models(values: ArrayLike, weights: ArrayLike | None = None) -> Model
     share = weight / weight.sum()
     mean = np.tensordot(share, value, axes=1)
     return ModelAverage(mean, np.sqrt(np.tensordot(share, (value - mean) ** 2, axes=1)), share)
+
+
+def stacked_weights(predictions: ArrayLike, observed: ArrayLike) -> Floats:
+    """Weights not below 0 that sum to 1 and make the average of models meet observations best.
+
+    Stacking of Breiman (1996, Mach. Learn. 24, doi 10.1007/BF00117832): predictions must be of models that did not see
+    the observation. The sum is held by a heavily weighted row of non-negative least squares.
+
+    Args:
+        predictions: ``(model, sample)``.
+        observed: ``(sample,)``.
+    """
+    value, wanted = np.asarray(predictions, float), np.asarray(observed, float)
+    heavy = 1e4 * np.abs(value).max() * np.sqrt(value.shape[1])
+    found = nnls(np.vstack([value.T, np.full(len(value), heavy)]), np.append(wanted, heavy))[0]
+    return found / found.sum()

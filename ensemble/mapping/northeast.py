@@ -65,6 +65,9 @@ class Shares(NamedTuple):
     noise: float = 0.25
 
 
+DEFAULT_SHARES = Shares()
+
+
 class Landscape(NamedTuple):
     """A made landscape; every cell is a site.
 
@@ -104,7 +107,12 @@ class Landscape(NamedTuple):
 
 
 def make_landscape(
-    population: Population, shape: tuple[int, int], cell: float, seed: int, shares: Shares = Shares()
+    population: Population,
+    shape: tuple[int, int],
+    cell: float,
+    seed: int,
+    number: int = 0,
+    shares: Shares = DEFAULT_SHARES,
 ) -> Landscape:
     """A landscape of a population with the variables of Table 1.
 
@@ -112,33 +120,36 @@ def make_landscape(
         population: of SOCpH and the ten covariates (:func:`~ensemble.mapping.synthetic.make_population`).
         shape: cells ``(y, x)``.
         cell: side of a cell, km.
-        seed: of the landscape.
+        seed: of the landscapes.
+        number: which of them.
         shares: of the unexplained variance.
     """
     names = population.copula.names
     order = [names.index(name) for name in ("SOCpH", *COVARIATES)]
     correlation = population.copula.correlation[np.ix_(order, order)]
-    scores = _covariate_scores(correlation[1:, 1:], shape, cell, seed)
+    scores = _covariate_scores(correlation[1:, 1:], shape, cell, seed, number)
     covariates = [population.marginals[name].ppf(ndtr(z)) for name, z in zip(COVARIATES, scores, strict=True)]
     slope = np.linalg.solve(correlation[1:, 1:], correlation[1:, 0])
     explained = float(slope @ correlation[1:, 0])
-    own = _fields(2, shape, cell, (5.0, 5.0), seed, "own fields")
+    own = _fields(2, shape, cell, (5.0, 5.0), seed, "own fields", number)
     hump, product = _nonlinear(scores)
     left = 1 - explained
     first = slope @ scores + np.sqrt(left) * (np.sqrt(shares.nonlinear) * hump + np.sqrt(shares.field) * own[0])
     second = np.sqrt(0.3 + 0.4 * shares.nonlinear) * product + np.sqrt(0.7 * shares.field) * own[1]
     noise = np.sqrt([left * shares.noise, max(0.0, 0.7 - 0.7 * shares.field - 0.4 * shares.nonlinear)])
-    land_use = _land_use(dict(zip(COVARIATES, scores, strict=True)), seed)
+    land_use = _land_use(dict(zip(COVARIATES, scores, strict=True)), seed + number)
     return Landscape(shape, cell, np.column_stack(covariates), land_use, np.stack([first, second]), noise)
 
 
-def _fields(count: int, shape: tuple[int, int], cell: float, cells: tuple[float, float], seed: int, name: str) -> Floats:
+def _fields(
+    count: int, shape: tuple[int, int], cell: float, cells: tuple[float, float], seed: int, name: str, number: int
+) -> Floats:
     """Independent unit fields ``(count, cell)``, half of one range and half of the other (in cells)."""
     parts = []
-    for number, length in enumerate(cells):
+    for part, length in enumerate(cells):
         one = _unit_field(shape, cell, length * cell)
         fields = one._replace(roots=np.repeat(one.roots, count, axis=0), mixing=np.eye(count))
-        drawn = np.asarray(draw_grid_fields(fields, seed, f"{name} {number}", [0]), float)[0]
+        drawn = np.asarray(draw_grid_fields(fields, seed, f"{name} {part}", [number]), float)[0]
         parts.append(drawn.reshape(count, -1))
     return (parts[0] + parts[1]) / np.sqrt(2)
 
@@ -148,9 +159,9 @@ def _unit_field(shape: tuple[int, int], cell: float, length: float) -> GridField
     return grid_fields(shape, (cell, cell), [SpatialCorrelation("matern", range=length)])
 
 
-def _covariate_scores(correlation: Floats, shape: tuple[int, int], cell: float, seed: int) -> Floats:
+def _covariate_scores(correlation: Floats, shape: tuple[int, int], cell: float, seed: int, number: int) -> Floats:
     """Standard normal scores ``(covariate, cell)``, with this correlation over the cells of the landscape."""
-    fields = _fields(len(correlation), shape, cell, (shape[1] / 5, 2.0), seed, "covariates")
+    fields = _fields(len(correlation), shape, cell, (shape[1] / 5, 2.0), seed, "covariates", number)
     fields -= fields.mean(axis=1, keepdims=True)
     white = np.linalg.solve(np.linalg.cholesky(np.cov(fields)), fields)
     return np.linalg.cholesky(correlation) @ white

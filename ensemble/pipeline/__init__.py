@@ -4,6 +4,8 @@ from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
 from ensemble.pipeline.loading import load_plan, store_of
+from ensemble.pipeline.learning import MapResult, learn_maps
+from ensemble.pipeline.loading import load_plan
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, run_plan
 from ensemble.pipeline.submitting import submit_plan
@@ -11,11 +13,13 @@ from ensemble.pipeline.working import plan_of_store, work_plan
 
 __all__ = [
     "CalibrationResult",
+    "MapResult",
     "RunResult",
     "calibrate_plan",
     "decompose_plan",
     "describe_plan",
     "export_store",
+    "learn_maps",
     "load_plan",
     "plan_notes",
     "plan_of_store",

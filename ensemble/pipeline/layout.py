@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ensemble import __version__
+from ensemble.inputs.tables import Table
 from ensemble.pipeline.bins import GROUP, Histograms
 from ensemble.plan import Plan
 from ensemble.store import TILE, ArrayTemplate, Stage, Tiling
@@ -141,7 +142,7 @@ def coordinates_of(plan: Plan, members: int = 0) -> xr.Dataset:
             found[name] = (name, np.asarray(values), {})
         elif name.removesuffix("_bounds") in dims:
             found[name] = ((name.removesuffix("_bounds"), "bounds"), np.asarray(values), {})
-    return xr.Dataset(coords=found | _layer(plan) | _places(plan))
+    return xr.Dataset(coords=found | _layer(plan) | places_of(plan.base.sites.table))
 
 
 def _layer(plan: Plan) -> dict[str, Any]:
@@ -158,9 +159,8 @@ def _layer(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _places(plan: Plan) -> dict[str, Any]:
-    """Where the sites are, as far as the site table says; for rasters also their cells and grid."""
-    table = plan.base.sites.table
+def places_of(table: Table | None) -> dict[str, Any]:
+    """Coordinates that say where the sites are, as far as the site table does; for rasters also their cells and grid."""
     columns = {} if table is None else table.columns
     found: dict[str, Any] = {}
     for name, attributes in PLACES.items():

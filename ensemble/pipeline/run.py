@@ -52,6 +52,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
         StoreRefused: the store belongs to another study, platform or process, or cannot be written.
         Stopped: more members failed than ``execution.max_failed`` allows.
     """
+    refuse_unlearned(plan)
     bins = bins_for(plan, path)
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
@@ -74,11 +75,25 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
     return RunResult(path, report, plan.members, failed, tuple(headline))
 
 
+def refuse_unlearned(plan: Plan) -> None:
+    """Refuse to run a study whose maps are still to be learned.
+
+    Raises:
+        InputError: there are such maps.
+    """
+    names = plan.uncertainty.unlearned
+    if names:
+        text = (
+            f"the maps of {', '.join(names)} are not learned yet; run `ensemble map {plan.study.document.file}` first"
+        )
+        raise plan.study.error(("uncertain",), text)
+
+
 def _write_products(plan: Plan, store: StoreWriter) -> None:
     """What the study wants made of its members: totals of regions, credits, indicators."""
     if plan.study.record.totals is not None and not store.has_group(totals.GROUP):
         store.write_group(totals.GROUP, totals.totals_of(plan, store))
-    if plan.study.record.mapping is not None and not store.has_group(zones.GROUP):
+    if plan.study.record.mapping is not None and plan.study.record.mapping.zones and not store.has_group(zones.GROUP):
         store.write_group(zones.GROUP, zones.zones_of(plan, store.dataset(STATISTICS).load()))
     if plan.study.record.credits is not None and not store.has_group(credits.GROUP):
         store.write_group(credits.GROUP, credits.credits_of(plan, store))
@@ -93,6 +108,7 @@ def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, .
         InputError: the study has no ``decompose``.
         StoreRefused, Stopped: as :func:`run_plan`.
     """
+    refuse_unlearned(plan)
     if plan.study.record.decompose is None:
         raise plan.study.error(("decompose",), "the study does not ask for a decomposition; add decompose: {}")
     histograms = bins_for(plan, path)

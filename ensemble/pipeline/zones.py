@@ -18,7 +18,7 @@ def check_zones(plan: Plan) -> None:
         InputError: one of these.
     """
     settings = plan.study.record.mapping
-    if settings is None:
+    if settings is None or settings.zones is None:
         return
     names = [spec.name for spec in plan.outputs]
     if settings.zones not in names:
@@ -31,7 +31,7 @@ def check_zones(plan: Plan) -> None:
 def zones_of(plan: Plan, statistics: xr.Dataset) -> xr.Dataset:
     """Zone of every site in every scenario at the end of the run, and a table by class."""
     settings = plan.study.record.mapping
-    assert settings is not None
+    assert settings is not None and settings.zones is not None
     table = plan.base.sites.table
     has_area = table is not None and "area_ha" in table.columns
     areas = table.numbers("area_ha") / 100 if table is not None and has_area else np.ones(len(plan.sites))

@@ -273,9 +273,20 @@ def _one_input(study: StudyFile, reader: SourceReader, spec: InputSpec, scenario
         table, settings, key = tables[scenario]
         if settings.columns.get(spec.name, spec.name) in table.table.columns or spec.default is None:
             return reader.from_forcing(spec, table, settings, key)
-    if spec.default is None:
+    if spec.default is None and spec.name not in _mapped(study):
         raise study.error(("inputs", spec.name), f"this input is required ({spec.long_name}, {spec.units})")
     return reader.default(spec)
+
+
+def _mapped(study: StudyFile) -> set[str]:
+    """Inputs without a central value of their own (NaN), which every member reads from a realisation of a map."""
+    learn = study.record.mapping.learn if study.record.mapping else None
+    found: set[str] = set()
+    for entry in study.record.uncertain.values():
+        if entry.realizations is not None:
+            arrays = (study.path(entry.realizations) / "realizations").glob("*/zarr.json")
+            found |= {path.parent.name for path in arrays} or set(learn.targets if learn else ())
+    return found
 
 
 def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
@@ -290,7 +301,8 @@ def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
     written += [record.observations and record.observations.file]
     if ".py:" in record.model:
         written.append(record.model.rpartition(":")[0])
-    paths = {study.path(file) for file in written if file}
+    maps = [study.path(entry.realizations) / "zarr.json" for entry in record.uncertain.values() if entry.realizations]
+    paths = {study.path(file) for file in written if file} | {path for path in maps if path.is_file()}
     folders = {path for path in paths if path.is_dir()}  # a Zarr store: every file in it counts
     inside = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
     return tuple(sorted((paths - folders) | inside))

@@ -14,6 +14,7 @@ from ensemble.plan.fields import FieldDraws, read_fields
 from ensemble.plan.noises import NoiseSeries, read_noise
 from ensemble.plan.options import OptionDraw, option_set_by_design, read_option
 from ensemble.plan.posterior import read_posterior
+from ensemble.plan.realizations import MapDraw, read_realizations
 from ensemble.plan.scalars import ScalarDraw, read_scalar, set_by_design
 from ensemble.plan.weather import WeatherHistory, read_weather
 
@@ -48,6 +49,11 @@ class Uncertainty:
         return tuple(scalar for scalar in self.scalars if scalar.per == per)
 
     @property
+    def unlearned(self) -> tuple[str, ...]:
+        """Maps that the study is still to learn: it can be checked, not run."""
+        return tuple(s.label for s in self.scalars if isinstance(s, MapDraw) and s.values_of is None)
+
+    @property
     def streams(self) -> tuple[str, ...]:
         """Names of all streams."""
         return tuple(entry.label for entry in (*self.scalars, *self.options, *self.noises, *self.weather))
@@ -72,6 +78,8 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
             raise study.error(("uncertain", label), text)
         if entry.posterior is not None:
             found["scalars"] += read_posterior(study, bound, base, label, entry)
+        elif entry.realizations is not None:
+            found["scalars"] += read_realizations(study, bound, base, label, entry)
         elif entry.weather is not None:
             found["weather"].append(read_weather(study, bound, base, label, entry))
         elif (entry.input or label).startswith("options."):
@@ -84,6 +92,7 @@ def read_uncertainty(study: StudyFile, bound: BoundModel, base: BaseInputs) -> U
     scalars = tuple(found["scalars"])
     _refuse_names_twice(study, scalars)
     notes = [f"{s.label}: {s.distribution.note}" for s in scalars if s.distribution and s.distribution.note]
+    notes += [f"{s.label}: {s.note}" for s in scalars if isinstance(s, MapDraw) and s.note]
     fields = read_fields(study, base.sites, [s.label for s in scalars if s.per == "site"])
     notes += [f"{label}: alike in space, {entry.describe}" for label, entry in fields.items()]
     return Uncertainty(

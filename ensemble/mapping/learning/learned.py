@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble.keys import host_seed
-from ensemble.mapping.learning.residuals import FieldPosterior, Scores, field_posterior, normal_scores
+from ensemble.mapping.learning.residuals import FieldPosterior, Places, Scores, field_posterior, normal_scores
 from ensemble.mapping.learning.trees import TreeSettings, TreeTables, fit_trees, predict, tree_tables
 from ensemble.mapping.learning.validation import CrossValidation, cross_validate
 
@@ -37,6 +37,7 @@ class Learned(NamedTuple):
         residuals: ``(sample,)`` observed minus the mean prediction of models that did not see the sample.
         unexplained: variance of the residuals that is the same everywhere.
         scores: normal scores of residuals divided by their scale.
+        weights: ``(covariate,)`` by which differences of covariates count, from their sd and importance.
         field: of the scores.
     """
 
@@ -48,6 +49,7 @@ class Learned(NamedTuple):
     residuals: Floats
     unexplained: float
     scores: Scores
+    weights: Floats
     field: FieldPosterior
 
     def mean(self, x: ArrayLike) -> Floats:
@@ -63,6 +65,10 @@ class Learned(NamedTuple):
     def scale(self, x: ArrayLike) -> Floats:
         """Local scale of the residuals ``(pixel,)``."""
         return np.sqrt(self.unexplained + self.model_variance(x))
+
+    def places(self, km: ArrayLike, x: ArrayLike) -> Places:
+        """Places ``(n, axis)`` km with covariates ``(n, covariate)``, weighted for this target."""
+        return Places(np.asarray(km, float), np.asarray(x, float) * self.weights)
 
     def back(self, values: ArrayLike) -> Floats:
         """Values on the transformed scale in the unit of the target."""
@@ -120,13 +126,18 @@ def learn(
     bootstraps, unseen = _bootstrap(covariates, y, settings, seed)
     unexplained = max(float((residuals**2 - unseen).mean()), SMALLEST_UNEXPLAINED * float((residuals**2).mean()))
     scores = normal_scores(residuals / np.sqrt(unexplained + unseen))
-    field = field_posterior(place, scores.scores, seed)
-    return Learned(value, transform, checked, models, bootstraps, residuals, unexplained, scores, field)
+    weights = covariate_weights(covariates, checked.gains.mean(axis=(0, 1)))
+    field = field_posterior(Places(np.asarray(place, float), covariates * weights), scores.scores, seed)
+    return Learned(value, transform, checked, models, bootstraps, residuals, unexplained, scores, weights, field)
 
 
-def _bootstrap(
-    x: Floats, y: Floats, settings: LearnSettings, seed: int
-) -> tuple[tuple[TreeTables, ...], Floats]:
+def covariate_weights(x: ArrayLike, importance: ArrayLike) -> Floats:
+    """``(covariate,)`` importance relative to the largest, divided by the standard deviation of ``(sample, covariate)``."""
+    sd, share = np.asarray(x, float).std(axis=0), np.asarray(importance, float)
+    return np.where(sd > 0, share / max(float(share.max()), 1e-12), 0.0) / np.where(sd > 0, sd, 1.0)
+
+
+def _bootstrap(x: Floats, y: Floats, settings: LearnSettings, seed: int) -> tuple[tuple[TreeTables, ...], Floats]:
     """Bootstrap models, and their variance at each sample over the models that did not see it."""
     if settings.bootstraps == 0:
         return (), np.zeros(len(y))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from ensemble.keys import host_seed
-from ensemble.mapping.learning.residuals import FieldParameters
+from ensemble.mapping.learning.residuals import FieldParameters, Places
 
 Floats = NDArray[np.floating[Any]]
 
@@ -29,12 +29,7 @@ class NextSample(NamedTuple):
 
 
 def next_samples(
-    sample_place: ArrayLike,
-    site_place: ArrayLike,
-    weights: ArrayLike,
-    parameters: FieldParameters,
-    count: int,
-    seed: int = 0,
+    samples: Places, sites: Places, weights: ArrayLike, parameters: FieldParameters, count: int, seed: int = 0
 ) -> list[NextSample]:
     """Choose sites one after another, each the best given those before it.
 
@@ -44,16 +39,16 @@ def next_samples(
     all, with their weights raised to match.
 
     Args:
-        sample_place, site_place: ``(n, axis)`` km.
+        samples, sites: where they are.
         weights: ``(site,)`` area times local scale of the residuals.
         parameters: of the field.
         count: how many.
         seed: of the choice of candidates.
     """
-    there, weight = np.asarray(site_place, float), np.asarray(weights, float)
+    weight = np.asarray(weights, float)
     rng = np.random.default_rng(host_seed(seed, "candidates"))
-    chosen = np.sort(rng.permutation(len(there))[:CANDIDATES])
-    covariance = conditional_covariance(sample_place, there[chosen], parameters)
+    chosen = np.sort(rng.permutation(len(weight))[:CANDIDATES])
+    covariance = conditional_covariance(samples, Places(sites.km[chosen], sites.covariates[chosen]), parameters)
     noise = parameters.nugget * parameters.variance
     load = weight[chosen] * (weight.sum() / weight[chosen].sum())
     total = float(load @ covariance @ load)
@@ -70,17 +65,12 @@ def next_samples(
     return found
 
 
-def conditional_covariance(sample_place: ArrayLike, site_place: ArrayLike, parameters: FieldParameters) -> Floats:
+def conditional_covariance(samples: Places, sites: Places, parameters: FieldParameters) -> Floats:
     """Covariance ``(site, site)`` of the smooth part of the field given the samples, with an unknown mean."""
-    where, there = np.asarray(sample_place, float), np.asarray(site_place, float)
-    share, length = 1 - parameters.nugget, parameters.range
-
-    def smooth(one: Floats, other: Floats) -> Floats:
-        return share * np.exp(-np.linalg.norm(one[:, None] - other[None], axis=-1) / length)
-
-    factor = cho_factor(smooth(where, where) + parameters.nugget * np.eye(len(where)), lower=True)
-    cross = smooth(where, there)
-    ones = cho_solve(factor, np.ones(len(where)))
+    among = parameters.smooth(*samples.distances(samples)) + parameters.nugget * np.eye(len(samples.km))
+    factor = cho_factor(among, lower=True)
+    cross = parameters.smooth(*samples.distances(sites))
+    ones = cho_solve(factor, np.ones(len(samples.km)))
     short = 1 - cross.T @ ones
-    kriged = smooth(there, there) - cross.T @ cho_solve(factor, cross) + np.outer(short, short) / ones.sum()
-    return parameters.variance * kriged
+    whole = parameters.smooth(*sites.distances(sites))
+    return parameters.variance * (whole - cross.T @ cho_solve(factor, cross) + np.outer(short, short) / ones.sum())

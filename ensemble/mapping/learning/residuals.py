@@ -5,29 +5,32 @@ will be wrong at a place without a sample: what the covariates do not explain, t
 noise. Nothing is added to it afterwards, so nothing is counted twice.
 
 Residuals are divided by their local scale, taken to normal scores by their ranks, and the scores are a Gaussian field
-with an unknown constant mean. The range, nugget and variance of the field are not taken as known: a grid of
-them is weighed by the restricted likelihood (Patterson & Thompson 1971, doi 10.1093/biomet/58.3.545), and every
-realisation draws its own.
+with an unknown constant mean. It has three parts: one that is alike in space, one that is alike where covariates are
+(what the fitted trees get wrong of a kind of land, they get wrong wherever it lies), and a nugget. Their shares,
+ranges and variance are not taken as known: many combinations are weighed by the restricted likelihood (Patterson &
+Thompson 1971, doi 10.1093/biomet/58.3.545), and every realisation draws its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from ensemble.inputs.covariance import SpatialCorrelation
 from ensemble.keys import host_seed
 
 Floats = NDArray[np.floating[Any]]
 
-RANGES = 12  # of the grid, from the typical distance of neighbours to half of the region
-NUGGETS = np.array([0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
-LIKELIHOOD_SAMPLES = 1000  # of more samples, this many chosen at random weigh the grid
+RANGES = 7  # tried, from half the typical distance of neighbours to half of the region
+NUGGETS = (0.03, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
+ALIKE = (0.0, 0.1, 0.25, 0.4, 0.6)
+REACHES = (0.3, 1.0, 3.0)  # tried, as multiples of the typical distance between the covariates of samples
+LIKELIHOOD_SAMPLES = 600  # of more samples, this many chosen at random weigh the parameters
 
 
 class Scores(NamedTuple):
@@ -65,93 +68,135 @@ class FieldParameters(NamedTuple):
     """Parameters of the field of scores that one realisation uses.
 
     Args:
-        range: l of exp(-h/l), km.
+        range: l of exp(-h/l) of the part that is alike in space, km.
         nugget: share of the variance that no neighbour shares.
         variance: of the scores.
+        alike: share of the variance that is alike where covariates are: the error of the fitted trees.
+        reach: range of that part, a Matérn function of smoothness 3/2, in weighted covariates.
     """
 
     range: float
     nugget: float
-    variance: float
+    variance: float = 1.0
+    alike: float = 0.0
+    reach: float = 1.0
 
-    def correlation(self) -> SpatialCorrelation:
-        """Correlation of the part that neighbours share."""
-        return SpatialCorrelation(range=self.range)
+    @property
+    def spatial(self) -> float:
+        """Share of the variance that is alike in space."""
+        return 1 - self.nugget - self.alike
+
+    def smooth(self, distance: Floats, unlike: Floats) -> Floats:
+        """Correlation without nugget from distances in space (km) and between weighted covariates, of one shape."""
+        near = self.spatial * np.exp(-distance / distance.dtype.type(self.range))
+        if self.alike == 0:
+            return near
+        h = unlike * unlike.dtype.type(np.sqrt(3) / self.reach)
+        return near + self.alike * (1 + h) * np.exp(-h)
+
+
+class Places(NamedTuple):
+    """Where samples or sites are.
+
+    Args:
+        km: ``(n, axis)`` in space.
+        covariates: ``(n, covariate)`` weighted, so that a difference of 1 means as much in each.
+    """
+
+    km: Floats
+    covariates: Floats
+
+    def distances(self, other: Places) -> tuple[Floats, Floats]:
+        """Distances ``(n, m)`` in space and between covariates."""
+        pairs = ((self.km, other.km), (self.covariates, other.covariates))
+        return tuple(np.linalg.norm(a[:, None] - b[None], axis=-1) for a, b in pairs)  # type: ignore[return-value]
 
 
 class FieldPosterior(NamedTuple):
-    """Weights of a grid of ranges and nuggets.
+    """Weights of a list of parameters.
 
     Args:
-        ranges: ``(range,)`` km.
-        nuggets: ``(nugget,)``.
-        weights: ``(range, nugget)``, sum to 1.
-        squares: ``(range, nugget)`` generalised sum of squares around the mean; divided by a chi-square draw with
+        candidates: parameters, variance apart.
+        weights: ``(candidate,)``, sum to 1.
+        squares: ``(candidate,)`` generalised sum of squares around the mean; divided by a chi-square draw with
             ``degrees`` degrees of freedom it is the variance.
         degrees: samples less one.
     """
 
-    ranges: Floats
-    nuggets: Floats
+    candidates: tuple[FieldParameters, ...]
     weights: Floats
     squares: Floats
     degrees: int
 
     @property
     def best(self) -> FieldParameters:
-        """The most likely parameters of the grid."""
-        i, j = np.unravel_index(int(np.argmax(self.weights)), self.weights.shape)
-        return FieldParameters(
-            float(self.ranges[i]), float(self.nuggets[j]), float(self.squares[i, j]) / self.degrees
-        )
+        """The most likely parameters."""
+        k = int(np.argmax(self.weights))
+        return self.candidates[k]._replace(variance=float(self.squares[k]) / self.degrees)
+
+    def mean(self, name: str) -> float:
+        """Posterior mean of one of the parameters."""
+        return float(self.weights @ np.array([getattr(c, name) for c in self.candidates]))
 
     def draw(self, count: int, seed: int, stream: str) -> tuple[FieldParameters, ...]:
         """Parameters of ``count`` realisations: a systematic sample of the weights, in random order."""
         rng = np.random.default_rng(host_seed(seed, stream))
-        ends = np.cumsum(self.weights.ravel())
+        ends = np.cumsum(self.weights)
         found = np.searchsorted(ends / ends[-1], (np.arange(count) + rng.uniform()) / count)
         chosen = rng.permutation(np.minimum(found, ends.size - 1))
-        i, j = np.unravel_index(chosen, self.weights.shape)
-        variance = self.squares[i, j] / rng.chisquare(self.degrees, size=count)
-        return tuple(
-            FieldParameters(float(self.ranges[a]), float(self.nuggets[b]), float(v))
-            for a, b, v in zip(i, j, variance, strict=True)
-        )
+        variance = self.squares[chosen] / rng.chisquare(self.degrees, size=count)
+        return tuple(self.candidates[k]._replace(variance=float(v)) for k, v in zip(chosen, variance, strict=True))
 
 
-def field_posterior(place: ArrayLike, scores: ArrayLike, seed: int = 0) -> FieldPosterior:
-    """Weigh ranges and nuggets by the restricted likelihood of the scores.
+def field_posterior(places: Places, scores: ArrayLike, seed: int = 0) -> FieldPosterior:
+    """Weigh parameters by the restricted likelihood of the scores.
 
-    Ranges are alike in the logarithm beforehand, nuggets in themselves.
+    Ranges are alike in the logarithm beforehand, shares in themselves.
 
     Args:
-        place: ``(sample, axis)`` km.
+        places: of the samples.
         scores: ``(sample,)``.
-        seed: of the choice of samples where there are more than 1000.
+        seed: of the choice of samples where there are more than 600.
     """
-    where, z = np.asarray(place, float), np.asarray(scores, float)
+    z = np.asarray(scores, float)
     if len(z) > LIKELIHOOD_SAMPLES:
         some = np.random.default_rng(host_seed(seed, "likelihood samples")).permutation(len(z))[:LIKELIHOOD_SAMPLES]
-        where, z = where[some], z[some]
-    distance = np.linalg.norm(where[:, None] - where[None], axis=-1)
+        places, z = Places(places.km[some], places.covariates[some]), z[some]
+    distance, unlike = places.distances(places)
     apart = distance + np.where(distance > 0, 0.0, np.inf)
     near = max(float(np.median(apart.min(axis=1))) / 2, 1e-6)
-    far = max(float(np.linalg.norm(np.ptp(where, axis=0))) / 2, 4 * near)
-    ranges = np.geomspace(near, far, RANGES)
-    likelihood, squares = np.empty((2, RANGES, len(NUGGETS)))
-    for i, length in enumerate(ranges):
-        values, vectors = eigh(np.exp(-distance / length))
-        one, turned = vectors.sum(axis=0), z @ vectors
-        for j, nugget in enumerate(NUGGETS):
-            spectrum = (1 - nugget) * np.maximum(values, 0.0) + nugget
-            weight = one**2 / spectrum
-            mean = float((one * turned / spectrum).sum() / weight.sum())
-            squares[i, j] = (((turned - mean * one) ** 2) / spectrum).sum()
-            likelihood[i, j] = -0.5 * (
-                np.log(spectrum).sum() + np.log(weight.sum()) + (len(z) - 1) * np.log(squares[i, j])
-            )
-    weights = np.exp(likelihood - likelihood.max())
-    return FieldPosterior(ranges, NUGGETS, weights / weights.sum(), squares, len(z) - 1)
+    far = max(float(np.linalg.norm(np.ptp(places.km, axis=0))) / 2, 4 * near)
+    typical = float(np.median(unlike[unlike > 0])) if (unlike > 0).any() else 0.0
+    reaches = [typical * r for r in REACHES] if typical > 0 else []
+    candidates = tuple(_candidates(np.geomspace(near, far, RANGES), reaches))
+    found = np.array([_likelihood(c.smooth(distance, unlike), c.nugget, z) for c in candidates])
+    weights = np.exp(found[:, 0] - found[:, 0].max())
+    return FieldPosterior(candidates, weights / weights.sum(), found[:, 1], len(z) - 1)
+
+
+def _candidates(ranges: Floats, reaches: Sequence[float]) -> Iterator[FieldParameters]:
+    """Every combination of ranges and shares; a share of 0 needs no range, and stands for all of them by its weight."""
+    for length in ranges:
+        for nugget in NUGGETS:
+            for alike in ALIKE:
+                if nugget + alike > 1:
+                    continue
+                for reach in reaches if alike else [1.0] * bool(alike == 0):
+                    yield FieldParameters(float(length), nugget, 1.0, alike, float(reach))
+
+
+def _likelihood(correlation: Floats, nugget: float, z: Floats) -> tuple[float, float]:
+    """Restricted log likelihood with the variance at its best, and the generalised sum of squares."""
+    correlation[np.diag_indices_from(correlation)] += nugget
+    try:
+        lower = cholesky(correlation, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return -np.inf, 1.0
+    both = solve_triangular(lower, np.column_stack([np.ones(len(z)), z]), lower=True, check_finite=False)
+    ones, data = both.T
+    squares = float(data @ data - (ones @ data) ** 2 / (ones @ ones))
+    log_determinant = 2 * float(np.log(np.diag(lower)).sum()) + float(np.log(ones @ ones))
+    return -0.5 * (log_determinant + (len(z) - 1) * np.log(squares)), squares
 
 
 class Variogram(NamedTuple):

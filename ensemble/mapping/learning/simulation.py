@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from ensemble.inputs.covariance import SpatialCorrelation
 from ensemble.inputs.fields import GridFields, draw_grid_fields, grid_fields
 from ensemble.inputs.grids import Grid
 from ensemble.inputs.point_fields import PointFields, draw_point_fields, point_fields
 from ensemble.keys import host_seed
-from ensemble.mapping.learning.residuals import FieldParameters
+from ensemble.mapping.learning.residuals import FieldParameters, Places
 
 Floats = NDArray[np.floating[Any]]
 
 DISTANCES_AT_ONCE = 1 << 20  # of sites to samples, held at one time
+FEATURES = 256  # of the field over covariates
+SITES_AT_ONCE = 16384
 
 
 class GridSampler(NamedTuple):
@@ -89,7 +92,7 @@ def make_sampler(
         parameters: by target, by realisation.
     """
     ranges = tuple(sorted({p.range for target in parameters for p in target}))
-    correlations = [next(p for t in parameters for p in t if p.range == length).correlation() for length in ranges]
+    correlations = [SpatialCorrelation(range=length) for length in ranges]
     where = np.asarray(sample_place, float)
     if grid is not None and grid.projected:
         x0, dx, y0, dy = (part * grid.metres / 1000 for part in grid.transform)
@@ -119,90 +122,146 @@ class Conditioner(NamedTuple):
         return mean, solved - mean * self.ones
 
 
-def make_conditioner(place: ArrayLike, parameters: FieldParameters) -> Conditioner:
-    """Factorise the correlation of the samples at ``(sample, axis)``."""
-    where = np.asarray(place, float)
-    distance = np.linalg.norm(where[:, None] - where[None], axis=-1)
-    matrix = (1 - parameters.nugget) * np.exp(-distance / parameters.range)
-    matrix[np.diag_indices_from(matrix)] = 1.0
+def make_conditioner(samples: Places, parameters: FieldParameters) -> Conditioner:
+    """Factorise the correlation of the samples."""
+    matrix = parameters.smooth(*samples.distances(samples))
+    matrix[np.diag_indices_from(matrix)] += parameters.nugget
     factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    return Conditioner(factor, cho_solve(factor, np.ones(len(where)), check_finite=False))
+    return Conditioner(factor, cho_solve(factor, np.ones(len(matrix)), check_finite=False))
+
+
+def alike_field(places: Sequence[Places], reach: float, rng: np.random.Generator) -> list[Floats]:
+    """One field ``(n,)`` of unit variance over weighted covariates, at several sets of places.
+
+    Random Fourier features (Rahimi & Recht 2007): frequencies of the Matérn function of smoothness 3/2 follow a
+    multivariate t distribution with 3 degrees of freedom. They are drawn anew for each field, so that the covariance
+    over fields is exact.
+    """
+    count = places[0].covariates.shape[1]
+    frequency = rng.standard_normal((count, FEATURES)) / reach / np.sqrt(rng.chisquare(3, FEATURES) / 3)
+    phase, weight = rng.uniform(0, 2 * np.pi, FEATURES), rng.standard_normal(FEATURES) * np.sqrt(2 / FEATURES)
+    frequency, phase, weight = (item.astype(np.float32) for item in (frequency, phase, weight))
+    found = []
+    for place in places:
+        values = np.empty(len(place.covariates), np.float32)
+        for start in range(0, len(values), SITES_AT_ONCE):
+            here = slice(start, start + SITES_AT_ONCE)
+            values[here] = np.cos(place.covariates[here].astype(np.float32) @ frequency + phase) @ weight
+        found.append(values)
+    return found
 
 
 class ScoreFields(NamedTuple):
     """Everything that draws conditional fields of scores.
 
     Args:
-        sample_place, site_place: ``(n, axis)`` km.
+        samples, sites: where they are.
         scores: ``(target, sample)`` normal scores of the residuals.
         parameters: by target, by realisation.
-        sampler: of the smooth part.
+        sampler: of the part that is alike in space.
         mixing: ``(target, target)`` lower triangular; its product with its transpose is the correlation of the targets.
-        conditioners: by target's range and nugget.
+        conditioners: by target's parameters with a variance of 1.
         seed: of the draws.
     """
 
-    sample_place: Floats
-    site_place: Floats
+    samples: tuple[Places, ...]
+    sites: tuple[Places, ...]
     scores: Floats
     parameters: tuple[tuple[FieldParameters, ...], ...]
     sampler: Sampler
     mixing: Floats
-    conditioners: dict[tuple[float, float], Conditioner]
+    conditioners: tuple[dict[FieldParameters, Conditioner], ...]
     seed: int
 
     def draw(self, draws: Sequence[int]) -> NDArray[np.float32]:
-        """Conditional scores ``(draw, target, site)`` of the realisations of these numbers."""
-        targets, sites = len(self.scores), len(self.site_place)
+        """Conditional scores ``(draw, target, site)`` of the realisations of these numbers.
+
+        Numbers beyond the drawn parameters use these again, with noise of their own.
+        """
+        targets, sites = len(self.scores), len(self.sites[0].km)
         fields = np.empty((len(draws), targets, sites), np.float32)
-        jobs: list[tuple[int, int, FieldParameters, Floats]] = []
+        weights = np.empty((len(draws), targets, self.scores.shape[1]))
         for row, draw in enumerate(draws):
-            own = [target[draw] for target in self.parameters]
-            ranges = [p.range for p in own]
-            smooth, at_samples = self.sampler.smooth(ranges, self.mixing, self.seed, "map residuals", draw)
-            rng = np.random.default_rng([*host_seed(self.seed, "map nugget"), draw])
-            noise = self.mixing.astype(np.float32) @ rng.standard_normal((targets, sites), np.float32)
-            noise_there = self.mixing @ rng.standard_normal((targets, self.scores.shape[1]))
+            own = [target[draw % len(target)] for target in self.parameters]
+            there, at_samples = self._unconditional(own, draw)
             for k, p in enumerate(own):
-                sd, shared, alone = np.sqrt(p.variance), np.sqrt(1 - p.nugget), np.sqrt(p.nugget)
-                fields[row, k] = sd * (shared * smooth[k] + alone * noise[k])
-                misses = self.scores[k] - sd * (shared * at_samples[k] + alone * noise_there[k])
-                mean, weights = self.conditioners[p.range, p.nugget].weights(misses)
-                fields[row, k] += mean
-                jobs.append((row, k, p, (1 - p.nugget) * weights))
-        self._add_kriging(fields, jobs)
+                conditioner = self.conditioners[k][p._replace(variance=1.0)]
+                mean, weights[row, k] = conditioner.weights(self.scores[k] - at_samples[k])
+                fields[row, k] = there[k] + mean
+        for k in range(targets):
+            used = [self.parameters[k][draw % len(self.parameters[k])]._replace(variance=1.0) for draw in draws]
+            self._add_kriging(k, fields[:, k], used, weights[:, k].astype(np.float32))
         return fields
 
-    def _add_kriging(self, fields: Floats, jobs: list[tuple[int, int, FieldParameters, Floats]]) -> None:
-        """Add the kriged misses, block by block of sites; one table of correlations serves a range."""
-        by_range: dict[float, list[tuple[int, int, Floats]]] = {}
-        for row, k, p, weights in jobs:
-            by_range.setdefault(p.range, []).append((row, k, weights))
-        samples = self.sample_place.astype(np.float32)
-        step = max(1, DISTANCES_AT_ONCE // len(samples))
-        for start in range(0, len(self.site_place), step):
+    def _unconditional(self, own: list[FieldParameters], draw: int) -> tuple[Floats, Floats]:
+        """Fields that know nothing of the samples' residuals: ``(target, site)`` and ``(target, sample)``."""
+        shared = self.sampler.smooth([p.range for p in own], self.mixing, self.seed, "map residuals", draw)
+        rng = np.random.default_rng([*host_seed(self.seed, "map residuals"), draw])
+        mixing = self.mixing.astype(np.float32)
+        alone = [
+            mixing @ rng.standard_normal((len(own), n), np.float32)
+            for n in (len(self.sites[0].km), self.scores.shape[1])
+        ]
+        result = []
+        alike = [
+            alike_field((self.sites[k], self.samples[k]), p.reach, rng) if p.alike else [np.float32(0)] * 2
+            for k, p in enumerate(own)
+        ]
+        for side in range(2):
+            parts = [
+                np.sqrt(p.variance)
+                * (
+                    np.sqrt(max(p.spatial, 0.0)) * shared[side][k]
+                    + np.sqrt(p.alike) * alike[k][side]
+                    + np.sqrt(p.nugget) * alone[side][k]
+                )
+                for k, p in enumerate(own)
+            ]
+            result.append(np.stack(parts))
+        return result[0], result[1]
+
+    def _add_kriging(self, target: int, fields: Floats, used: list[FieldParameters], weights: Floats) -> None:
+        """Add the kriged misses to ``(draw, site)``, block by block of sites; one table of correlations serves all
+        draws with the same parameters.
+        """
+        groups: dict[FieldParameters, list[int]] = {}
+        for row, p in enumerate(used):
+            groups.setdefault(p, []).append(row)
+        samples = Places(*(part.astype(np.float32) for part in self.samples[target]))
+        step = max(1, DISTANCES_AT_ONCE // len(samples.km))
+        for start in range(0, fields.shape[1], step):
             here = slice(start, start + step)
-            block = self.site_place[here].astype(np.float32)
-            distance = np.sqrt(((block[:, None] - samples[None]) ** 2).sum(axis=-1))
-            for length, group in by_range.items():
-                rows, targets = [g[0] for g in group], [g[1] for g in group]
-                weights = np.stack([g[2] for g in group]).astype(np.float32)
-                fields[rows, targets, here] += weights @ np.exp(-distance / np.float32(length)).T
+            block = Places(*(part[here].astype(np.float32) for part in self.sites[target]))
+            distance, unlike = block.distances(samples)
+            for p, rows in groups.items():
+                fields[rows, here] += weights[rows] @ p.smooth(distance, unlike).T.astype(np.float32)
 
 
 def score_fields(
-    sample_place: ArrayLike,
-    site_place: ArrayLike,
+    samples: Sequence[Places],
+    sites: Sequence[Places],
     scores: ArrayLike,
     parameters: Sequence[Sequence[FieldParameters]],
     grid: Grid | None,
     seed: int,
 ) -> ScoreFields:
-    """Prepare conditional fields; arguments as :class:`ScoreFields` has them."""
-    where, there, z = (np.asarray(item, float) for item in (sample_place, site_place, scores))
-    pairs = {(p.range, p.nugget): p for target in parameters for p in target}
-    conditioners = {pair: make_conditioner(where, p) for pair, p in pairs.items()}
+    """Prepare conditional fields.
+
+    Args:
+        samples, sites: of each target; places are the same, covariates are weighted for the target.
+        scores: ``(target, sample)``.
+        parameters: by target, by realisation.
+        grid: whose cells the sites are; ``None`` for scattered sites.
+        seed: of the draws.
+    """
+    z = np.asarray(scores, float)
+    conditioners = tuple(
+        {p: make_conditioner(where, p) for p in {p._replace(variance=1.0) for p in own}}
+        for where, own in zip(samples, parameters, strict=True)
+    )
     between = np.atleast_2d(np.corrcoef(z)) if len(z) > 1 else np.eye(1)
     mixing = np.linalg.cholesky(between + 1e-9 * np.eye(len(z)))
-    sampler = make_sampler(where, there, grid, parameters)
-    return ScoreFields(where, there, z, tuple(map(tuple, parameters)), sampler, mixing, conditioners, seed)
+    sampler = make_sampler(samples[0].km, sites[0].km, grid, parameters)
+    return ScoreFields(
+        tuple(samples), tuple(sites), z, tuple(map(tuple, parameters)), sampler, mixing, conditioners, seed
+    )

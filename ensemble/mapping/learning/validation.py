@@ -83,7 +83,14 @@ class CrossValidation(NamedTuple):
 
 
 def cross_validate(
-    x: ArrayLike, y: ArrayLike, settings: TreeSettings, folds: Folds, seed: int, keep: int = 0, threads: int = 1, shuffle: bool = False
+    x: ArrayLike,
+    y: ArrayLike,
+    settings: TreeSettings,
+    folds: Folds,
+    seed: int,
+    keep: int = 0,
+    threads: int = 1,
+    shuffle: bool = False,
 ) -> CrossValidation:
     """Fit every model of every repeat.
 

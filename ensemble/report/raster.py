@@ -1,0 +1,105 @@
+"""Maps as panels: cells of a grid as pixels, sites of a table as points, with a scale beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure as Drawing
+
+from ensemble.report.content import Panel
+from ensemble.report.drawing import draw
+from ensemble.report.numbers import interval
+
+# Bivariate colours of nine zones: rows low to high uncertainty, columns low to high potential.
+ZONES = ("#e8e8e8", "#9fc5e8", "#0072b2", "#e6c9a8", "#a8a89a", "#3f6b7f", "#d55e00", "#9c5a4a", "#4a2c5e")
+WIDTH, HEIGHT = 330, 300
+
+
+def map_panel(
+    name: str,
+    title: str,
+    places: xr.Dataset,
+    values: np.ndarray,
+    unit: str,
+    palette: str = "viridis",
+    limits: tuple[float, float] | None = None,
+    marks: np.ndarray | None = None,
+) -> Panel:
+    """One map.
+
+    Args:
+        name: of the panel, unique on the page.
+        title: over the map.
+        places: has ``grid_row``, ``grid_column`` and ``crs``, or ``x_km`` and ``y_km``, or ``longitude`` and
+            ``latitude``, on the dimension ``site``.
+        values: ``(site,)``, NaN where there is none.
+        unit: of the values.
+        palette: name of a Matplotlib colour map.
+        limits: of the scale; those of the values if ``None``.
+        marks: ``(mark,)`` numbers of sites that are marked and numbered in order.
+    """
+    known = values[np.isfinite(values)]
+    span = limits or ((float(known.min()), float(known.max())) if known.size else (0.0, 1.0))
+
+    def paint(figure: Drawing, axes: Axes) -> None:
+        shown = _paint(axes, places, values, palette, span, marks)
+        bar = figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.set_label(unit)
+        axes.set_title(title)
+
+    return draw(name, f"Map of {title.lower()}: {interval(*span)} {unit}.", paint, WIDTH, HEIGHT)
+
+
+def zone_panel(name: str, title: str, places: xr.Dataset, zones: np.ndarray) -> Panel:
+    """Nine zones of potential against uncertainty, ``(site,)`` codes 0 to 8 and -1 for none."""
+    values = np.where(zones < 0, np.nan, zones)
+
+    def paint(figure: Drawing, axes: Axes) -> None:
+        _paint(axes, places, values, ListedColormap(ZONES), (-0.5, 8.5), None)
+        axes.set_title(title)
+        key = axes.inset_axes((1.06, 0.1, 0.3, 0.3))
+        key.imshow(np.arange(9).reshape(3, 3), cmap=ListedColormap(ZONES), vmin=-0.5, vmax=8.5, origin="lower")
+        key.set_xticks([0, 2], ["low", "high"])
+        key.set_yticks([0, 2], ["low", "high"])
+        key.set_xlabel("mean")
+        key.set_ylabel("uncertainty")
+
+    share = 100 * float((zones == 2).sum()) / max(int((zones >= 0).sum()), 1)
+    return draw(
+        name, f"{title}: {share:.0f} % of the sites are of high mean and low uncertainty.", paint, WIDTH + 60, HEIGHT
+    )
+
+
+def _paint(
+    axes: Axes,
+    places: xr.Dataset,
+    values: np.ndarray,
+    palette: str | ListedColormap,
+    span: tuple[float, float],
+    marks: Sequence[int] | np.ndarray | None,
+) -> object:
+    look = {"cmap": palette, "vmin": span[0], "vmax": span[1]}
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if "grid_row" in places.coords:
+        rows, columns = places["grid_row"].values, places["grid_column"].values
+        grid = np.full([int(n) for n in places["crs"].attrs["grid_shape"]], np.nan)
+        grid[rows, columns] = values
+        step = float(places["crs"].attrs["GeoTransform"].split()[5])
+        shown = axes.imshow(grid, origin="upper" if step < 0 else "lower", interpolation="nearest", **look)  # type: ignore[arg-type]
+        x, y = columns, rows
+    else:
+        x, y = (places[n].values for n in (("x_km", "y_km") if "x_km" in places.coords else ("longitude", "latitude")))
+        shown = axes.scatter(x, y, c=values, s=8, linewidths=0, **look)  # type: ignore[arg-type]
+        axes.set_aspect("equal" if "x_km" in places.coords else "auto")
+    for rank, site in enumerate(marks if marks is not None else (), start=1):
+        axes.plot(x[site], y[site], marker="o", markersize=9, color="#ffffff", markeredgecolor="#1c2430")
+        axes.text(x[site], y[site], str(rank), ha="center", va="center", fontsize=7)
+    return shown
