@@ -13,7 +13,7 @@ import xarray as xr
 from ensemble.config import StudyFile
 from ensemble.config.uncertain import Uncertain
 from ensemble.plan.bind import BaseInputs, BoundModel
-from ensemble.plan.scalars import ScalarDraw
+from ensemble.plan.posterior import PosteriorDraw
 from ensemble.units import conversion
 
 GROUP = "realizations"
@@ -21,11 +21,12 @@ CHECKED_SITES = 4096  # whose values are compared with the physical range
 
 
 @dataclass(frozen=True)
-class MapDraw(ScalarDraw):
+class MapDraw(PosteriorDraw):
     """An input that is a map; a member reads one realisation of it, from the store of the maps.
 
     Args:
         joint: name of the stream: all maps of one store use the same realisation.
+        draws: ``(realization,)`` at the first site, in internal units; their correlation stands for that of all sites.
         values_of: ``(realization, site)``, lazy, in the map's unit; ``None`` while the maps are not learned.
         order: ``(realization,)`` number of the realisation of each rank, by the regional total, so that neighbouring
             members of a Sobol design get neighbouring realisations.
@@ -33,16 +34,10 @@ class MapDraw(ScalarDraw):
         note: what was done to values beyond the physical range; empty where there are none.
     """
 
-    joint: str = ""
     values_of: Any = None
     order: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     spread: np.ndarray = field(default_factory=lambda: np.empty(0))
     note: str = ""
-
-    @property
-    def stream(self) -> str:
-        """Stream of the store it comes from."""
-        return self.joint
 
     def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
         """Realisations in internal units, ``(members, sites)``; every realisation is used equally often."""
@@ -110,7 +105,7 @@ def _learned(bound: BoundModel, sites: Sequence[str], label: str, store: Path) -
         found.append(
             MapDraw(
                 str(name), spec.name, "value", "member", mean * factor + offset, spec.support, None, factor, offset,
-                label, array, np.argsort(rank), sd * factor, note,
+                label, first[:, 0], array, np.argsort(rank), sd * factor, note,
             )
         )  # fmt: skip
     if not found:

@@ -115,7 +115,7 @@ def _support(spec: InputSpec, entry: Uncertain, values: np.ndarray | None) -> tu
     how = entry.as_
     if how == "value":
         return low, high
-    if values is None:
+    if values is None or np.isnan(values).all():  # derived, or read from a map: known only for a member
         return (0.0, np.inf) if how == "factor" and low >= 0 else (-np.inf, np.inf)
     if how == "offset":
         others = tuple(
