@@ -3,9 +3,8 @@
 from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
-from ensemble.pipeline.loading import load_plan, store_of
 from ensemble.pipeline.learning import MapResult, learn_maps
-from ensemble.pipeline.loading import load_plan
+from ensemble.pipeline.loading import load_plan, store_of
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, run_plan
 from ensemble.pipeline.submitting import submit_plan
