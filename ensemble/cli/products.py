@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.common import Out, Seed, Set, StorePath, Study, Verbosity, app, default_store, guarded
+from ensemble.cli.common import Out, Seed, Set, StorePath, Study, Verbosity, app, guarded
 
 
 @app.command()
@@ -42,7 +42,7 @@ def map_(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> 
         from ensemble.config import load_study
         from ensemble.pipeline import learn_maps
 
-        store = default_store(study, out) if out is not None else default_store(study, None).with_suffix(".maps.zarr")
+        store = Path("results") / f"{study.stem}.maps.zarr" if out is None else Path(out)
         result = learn_maps(load_study(study, set_ or (), seed), store, quiet=Verbosity.quiet)
         for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
             typer.echo(line)
