@@ -28,8 +28,8 @@ from ensemble.pipeline.layout import places_of
 from ensemble.pipeline.learned_maps import REALIZATIONS, SITES_IN_TILE, map_groups
 from ensemble.pipeline.learned_skill import TargetResult, skill_groups
 from ensemble.provenance import Provenance, file_checksums, this_platform
-from ensemble.report.maps import map_lines, write_map_report
-from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling, open_writer
+from ensemble.report.maps import map_lines, map_page
+from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling, open_writer, write_whole
 
 BATCH = 16  # realisations drawn and written together
 BLOCK_REPEATS = 3  # divisions into spatial blocks; more say little new
@@ -76,7 +76,7 @@ def learn_maps(study: StudyFile, path: Path, quiet: bool = False) -> MapResult:
                 store.write_group(name, data)
         groups = {name: store.dataset(name).load() for name in GROUPS if store.has_group(name)}
     report = path.with_name(f"{path.name.removesuffix('.zarr')}.report.html")
-    write_map_report(report, groups, str(study.record.title or study.name))
+    write_whole(report, map_page(groups, str(study.record.title or study.name)).encode())
     return MapResult(path, report, (*material.notes, *map_lines(groups)))
 
 

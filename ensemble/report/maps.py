@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -14,7 +13,7 @@ from ensemble.mapping.zoning import zone_map
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, INK, colour, draw, tint
 from ensemble.report.numbers import count, number, percent, plural
-from ensemble.report.page import write_report
+from ensemble.report.page import render
 from ensemble.report.raster import map_panel, zone_panel
 
 Groups = Mapping[str, xr.Dataset]
@@ -23,11 +22,10 @@ CURVES = 4  # covariates whose partial dependence is drawn
 MEASURES = {"r2": "R2 = 1 - SSE/SST", "r2_pearson": "r squared", "pearson": "Pearson r", "rmse": "RMSE", "mae": "MAE", "concordance": "Lin's CCC", "bias": "bias"}  # fmt: skip
 
 
-def write_map_report(path: Path, groups: Groups, title: str) -> None:
-    """Write the page of learned maps.
+def map_page(groups: Groups, title: str) -> str:
+    """The page of learned maps.
 
     Args:
-        path: file to write.
         groups: of the maps' store: ``skill``, ``importance``, ``answers``, and ``maps``, ``map_totals``,
             ``next_samples`` where there are sites.
         title: of the study.
@@ -39,7 +37,7 @@ def write_map_report(path: Path, groups: Groups, title: str) -> None:
         f"{skill.attrs['number_of_folds']}-fold cross-validation, {repeats}"
     )
     sections = tuple(_sections(groups))
-    write_report(path, ReportContent(title, subtitle, map_lines(groups)[0], (), sections))
+    return render(ReportContent(title, subtitle, map_lines(groups)[0], (), sections))
 
 
 def map_lines(groups: Groups) -> tuple[str, ...]:
