@@ -8,8 +8,10 @@ share that stream exactly; the design decides who shares what.
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
-import jax
+if TYPE_CHECKING:  # designs and decompositions of given outputs need no JAX
+    import jax
 
 
 def stream_number(stream: str) -> int:
@@ -19,6 +21,8 @@ def stream_number(stream: str) -> int:
 
 def stream_key(seed: int, stream: str) -> jax.Array:
     """Key of a stream; its draws fold their index into it."""
+    import jax
+
     return jax.random.fold_in(jax.random.key(seed), stream_number(stream))
 
 
@@ -31,6 +35,8 @@ def draw_key(seed: int, stream: str, draw: jax.typing.ArrayLike, site: jax.typin
         draw: draw index, a non-negative integer below 2**32 (scalar, may be traced).
         site: site index for streams that differ between sites; ``None`` for streams shared by all.
     """
+    import jax
+
     key = jax.random.fold_in(stream_key(seed, stream), draw)
     return key if site is None else jax.random.fold_in(key, site)
 

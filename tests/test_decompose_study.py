@@ -93,22 +93,22 @@ def test_a_decomposition_has_its_own_members_and_is_not_done_twice(tmp_path, mon
     assert float(total.sel(parameter="start").isel(time=-1)) > 0.2
     assert float(total.sel(parameter="weather").isel(time=-1)) > 1e-3
     digest = store.digest()
-    monkeypatch.setattr("ensemble.pipeline.decomposing.propagate", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("ensemble.pipeline.decomposition_members.propagate", lambda *_: pytest.fail("computed again"))
     run_plan(plan, tmp_path / "a.zarr", quiet=True)
     assert open_store(tmp_path / "a.zarr").digest() == digest
 
 
 def test_rows_double_until_the_tolerance_holds_and_no_row_is_made_twice(tmp_path, monkeypatch):
-    from ensemble.pipeline import decomposing
+    from ensemble.pipeline import decomposition_members
 
     made = []
-    propagate = decomposing.propagate
+    propagate = decomposition_members.propagate
 
     def counted(plan, tiles):
         made.append((plan.design.first_row, plan.design.rows))
         return propagate(plan, tiles)
 
-    monkeypatch.setattr(decomposing, "propagate", counted)
+    monkeypatch.setattr(decomposition_members, "propagate", counted)
     text = LINEAR.replace(
         "rows: 128, second_order: true", "rows: 16, surrogate: false, tolerance: 0.02, max_rows: 4096"
     )

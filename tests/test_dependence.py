@@ -95,7 +95,7 @@ def test_nonlinear_model_against_sampling_every_subset():
     fold = folds_of(np.arange(4096) % 16)
     y = nonlinear(dependent(u))
     bases = choose_bases(u, y, fold, ("hermite",) * 4, degree_caps(CORRELATION))
-    fit = cross_fit(bases, u, y, fold)
+    fit = cross_fit(bases, [(u, y, fold)])
     means = ConditionalMeans(bases[0], fit.coefficients[0], CORRELATION)
     w = ndtri(qmc.Sobol(8, rng=np.random.default_rng(2)).random(2**16))
     value = {}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import jax
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ensemble.keys import stream_key
+
+if TYPE_CHECKING:  # a design of scalar inputs needs no JAX
+    import jax
 
 
 def counter_uniforms(seed: int, stream: str, draws: np.ndarray) -> np.ndarray:
@@ -20,7 +26,7 @@ def counter_uniforms(seed: int, stream: str, draws: np.ndarray) -> np.ndarray:
         ``(n,)`` float64, strictly between 0 and 1.
     """
     draws, count = _padded(draws)
-    return _open_interval(np.asarray(_draw_words(stream_key(seed, stream), draws))[:count])
+    return _open_interval(np.asarray(_draw_words()(stream_key(seed, stream), draws))[:count])
 
 
 def site_uniforms(seed: int, stream: str, draws: np.ndarray, sites: np.ndarray) -> np.ndarray:
@@ -37,7 +43,7 @@ def site_uniforms(seed: int, stream: str, draws: np.ndarray, sites: np.ndarray) 
     """
     draws, rows = _padded(draws)
     sites, columns = _padded(sites)
-    return _open_interval(np.asarray(_site_words(stream_key(seed, stream), draws, sites))[:rows, :columns])
+    return _open_interval(np.asarray(_site_words()(stream_key(seed, stream), draws, sites))[:rows, :columns])
 
 
 def _padded(indices: np.ndarray) -> tuple[np.ndarray, int]:
@@ -47,17 +53,24 @@ def _padded(indices: np.ndarray) -> tuple[np.ndarray, int]:
     return np.resize(indices, length).astype(np.uint32) if len(indices) else np.zeros(1, np.uint32), len(indices)
 
 
-@jax.jit
-def _draw_words(root: jax.Array, draws: jax.Array) -> jax.Array:
-    return jax.vmap(lambda draw: jax.random.bits(jax.random.fold_in(root, draw), (2,), "uint32"))(draws)
+@cache
+def _draw_words() -> Callable[..., Any]:
+    import jax
+
+    def words(root: jax.Array, draw: jax.Array) -> jax.Array:
+        return jax.random.bits(jax.random.fold_in(root, draw), (2,), "uint32")
+
+    return jax.jit(jax.vmap(words, (None, 0)))
 
 
-@jax.jit
-def _site_words(root: jax.Array, draws: jax.Array, sites: jax.Array) -> jax.Array:
-    def words(draw: jax.Array, site: jax.Array) -> jax.Array:
+@cache
+def _site_words() -> Callable[..., Any]:
+    import jax
+
+    def words(root: jax.Array, draw: jax.Array, site: jax.Array) -> jax.Array:
         return jax.random.bits(jax.random.fold_in(jax.random.fold_in(root, draw), site), (2,), "uint32")
 
-    return jax.vmap(jax.vmap(words, (None, 0)), (0, None))(draws, sites)
+    return jax.jit(jax.vmap(jax.vmap(words, (None, None, 0)), (None, 0, None)))
 
 
 def _open_interval(words: np.ndarray) -> np.ndarray:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import xarray as xr
 
 from ensemble.config.stages import Decompose
 from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
-from ensemble.errors import StoreRefused
-from ensemble.execute.progress import progress
 from ensemble.inference.decomposition import Decomposition, Family, decompose, family_of
 from ensemble.pipeline.decomposition_layout import Columns, decomposition_dataset
+from ensemble.pipeline.decomposition_members import GROUP, Members, compute_batch
 from ensemble.pipeline.factorial import anova_dataset, check_factorial
-from ensemble.pipeline.layout import coordinates_of
 from ensemble.pipeline.screening import check_screening, screening_variables
-from ensemble.plan import Plan, with_design
-from ensemble.propagate import propagate
+from ensemble.plan import Plan
 from ensemble.specs import OutputSpec
-from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling
-from ensemble.summary import cf_attributes
-
-GROUP = "decomposition"
-
-
-class Batch(NamedTuple):
-    """Rows that one doubling added: a plan of their own, its design, and the stage that holds their members."""
-
-    plan: Plan
-    design: PickFreezeDesign
-    stage: str
+from ensemble.store import StoreWriter
 
 
 def write_decomposition(plan: Plan, store: StoreWriter, quiet: bool = False) -> xr.Dataset:
@@ -145,29 +128,28 @@ def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> xr.Dataset:
     outputs = wanted_outputs(plan, settings)
     design, families = design_of(plan, settings), families_of(plan, settings)
     columns = Columns.of(plan, outputs)
-    batches = [_batch(plan, design, 0, outputs, 0)]
-    parts = [_members(batches[0], store, quiet)]
-    found = _decompose(plan, design, parts, families, columns)
+    members = Members(store, (compute_batch(plan, design, 0, outputs, 0, store, quiet),))
+    found = _decompose(plan, design, members, families, columns)
     while settings.tolerance is not None and found.widest > settings.tolerance and 2 * design.rows <= settings.max_rows:
         done, design = design.rows, design.doubled()
-        batches.append(_batch(plan, design, done, outputs, len(batches)))
-        parts.append(_members(batches[-1], store, quiet))
-        found = _decompose(plan, design, parts, families, columns)
+        number = len(members.batches)
+        members = members.with_batch(compute_batch(plan, design, done, outputs, number, store, quiet))
+        found = _decompose(plan, design, members, families, columns)
     data = decomposition_dataset(plan, columns, found, settings)
-    return data.assign(screening_variables(batches[0].plan, columns, batches[0].design, parts[0], settings))
+    first = members.batches[0]
+    return data.assign(screening_variables(first.plan, columns, first.design, members, settings))
 
 
 def _decompose(
     plan: Plan,
     design: PickFreezeDesign,
-    parts: Sequence[np.ndarray],
+    members: Members,
     families: tuple[Family, ...] | None,
     columns: Columns,
 ) -> Decomposition:
     allowed = plan.study.record.execution.max_failed
     try:
-        y = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return decompose(design, y, families, columns.sites, columns.pools, allowed)
+        return decompose(design, members, families, columns.sites, columns.pools, allowed)
     except ValueError as error:
         raise plan.study.error(("decompose",), str(error)) from None
 
@@ -184,66 +166,3 @@ def wanted_outputs(plan: Plan, settings: Decompose) -> tuple[OutputSpec, ...]:
             text = f"there is no output '{name}' in this study; allowed: {', '.join(by_name)}"
             raise plan.study.error(("decompose", "outputs", index), text)
     return tuple(by_name[name] for name in settings.outputs) if settings.outputs else plan.outputs
-
-
-def _batch(plan: Plan, design: PickFreezeDesign, first_row: int, outputs: tuple[OutputSpec, ...], number: int) -> Batch:
-    part = design.continuation(first_row) if first_row else design
-    return Batch(with_design(plan, part, outputs), part, f"{GROUP}/members" + (f"_{number + 1}" if number else ""))
-
-
-def _members(batch: Batch, store: StoreWriter, quiet: bool) -> np.ndarray:
-    """Outputs (members, columns) of a batch, NaN where a member failed; missing tiles are computed first.
-
-    Raises:
-        StoreRefused: the store holds members of another design.
-    """
-    plan, _, name = batch
-    store.add_stage(_stage(plan, name))
-    entries = store.entries(name)
-    missing = [tile for tile in range(plan.tiling.count) if tile not in entries]
-    done = sum(entry.pairs for entry in entries.values())
-    with progress(
-        f"{plan.study.name}, decomposition", plan.members * len(plan.sites), done, "members", quiet
-    ) as advance:
-        for result in propagate(plan, missing):
-            arrays = {f"{name}/{output}": values for output, values in result.outputs.items()}
-            store.write_tile(name, result.tile.index, arrays | {f"{name}/failed": result.failed.astype(np.uint8)})
-            advance(result.failed.size)
-    if store.dataset(name).attrs["design_digest"] != plan.design.digest():
-        raise StoreRefused(f"{name} of {store.path} holds members of another design; choose another store or remove it")
-    shapes = [plan.output_shape(spec) for spec in plan.outputs]
-    shape = (plan.members, len(plan.scenarios), len(plan.sites))
-    arrays = [np.empty((*shape, *own), np.float64 if plan.float64 else np.float32) for own in shapes]
-    for index in range(plan.tiling.count):
-        tile, read = plan.tile(index), store.read_tile(name, index)
-        here = slice(tile.first_member, tile.first_member + tile.members), slice(None)
-        here += (slice(tile.first_site, tile.first_site + tile.sites),)
-        failed = read[f"{name}/failed"][:, None] > 0
-        for spec, array in zip(plan.outputs, arrays, strict=True):
-            values = read[f"{name}/{spec.name}"]
-            array[here] = np.where(failed.reshape(*failed.shape, *(1,) * len(spec.dims)), np.nan, values)
-    return np.concatenate([array.reshape(plan.members, -1) for array in arrays], axis=1)
-
-
-def _stage(plan: Plan, name: str) -> Stage:
-    """The members of a decomposition; their draws follow from the design, whose digest they carry."""
-    tiling = Tiling(
-        {"member": plan.tiling.tile_members, "site": plan.tiling.tile_sites},
-        {"member": plan.members, "site": len(plan.sites)},
-    )
-    shape = (plan.members, len(plan.scenarios), len(plan.sites))
-    dtype = "float64" if plan.float64 else "float32"
-    arrays = [
-        ArrayTemplate(
-            f"{name}/{spec.name}",
-            ("member", "scenario", "site", *spec.dims),
-            (*shape, *plan.output_shape(spec)),
-            dtype,
-            cf_attributes(spec),
-        )
-        for spec in plan.outputs
-    ]
-    arrays.append(ArrayTemplate(f"{name}/failed", ("member", "site"), (plan.members, len(plan.sites)), "uint8"))
-    attributes = {"design": plan.design.kind, "design_digest": plan.design.digest(), "comment": plan.design.note}
-    coordinates = {name: coordinates_of(plan, plan.members).assign_attrs(attributes)}
-    return Stage(name, tiling, tuple(arrays), coordinates, {name: {}}, f"{name}/failed")

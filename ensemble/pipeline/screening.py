@@ -13,6 +13,7 @@ from scipy.special import ndtr, ndtri
 from ensemble.config.stages import Decompose
 from ensemble.design.given import GivenDesign
 from ensemble.design.pick_freeze import PickFreezeDesign
+from ensemble.inference.decomposition.sample import Outputs
 from ensemble.inference.salib_adapter import OWN_SAMPLE, salib_analyse, salib_sample
 from ensemble.inference.screening import score_slopes, total_effect_bounds
 from ensemble.pipeline.decomposition_layout import Columns
@@ -22,8 +23,7 @@ from ensemble.plan.tiling import Tile, Tiling
 from ensemble.propagate import propagate, tile_arguments, tile_program
 
 MORRIS_TRAJECTORIES, FAST_MEMBERS = 64, 257
-GRADIENT_MEMBERS = 512
-GIVEN_MEMBERS = 512
+SCREENED_MEMBERS = 512
 
 
 class Rows(NamedTuple):
@@ -61,7 +61,7 @@ def check_screening(plan: Plan, settings: Decompose) -> None:
 
 
 def screening_variables(
-    plan: Plan, columns: Columns, design: PickFreezeDesign, outputs: np.ndarray, settings: Decompose
+    plan: Plan, columns: Columns, design: PickFreezeDesign, outputs: Outputs, settings: Decompose
 ) -> dict[str, Any]:
     """Variables ``<output>_<method>_<measure>`` over inputs, at the last record, labelled as screening.
 
@@ -69,7 +69,7 @@ def screening_variables(
         plan: plan of the decomposition's first members.
         columns: what the columns of ``outputs`` are.
         design: design of these members.
-        outputs: their outputs (members, columns), NaN where a member failed.
+        outputs: their outputs (members, columns), sliced along members, NaN where a member failed.
         settings: ``decompose`` of the study.
 
     Raises:
@@ -77,10 +77,10 @@ def screening_variables(
     """
     if not settings.screening:
         return {}
-    last = _last_records(columns)
-    members = np.arange(0, design.members, len(design.blocks))
-    members = members[np.isfinite(outputs[members]).all(1)]
-    rows = Rows(plan, design, members, outputs[members][:, last], last)
+    last, blocks = _last_records(columns), len(design.blocks)
+    y = np.asarray(outputs[: SCREENED_MEMBERS * blocks])[::blocks]
+    sound = np.isfinite(y).all(1)
+    rows = Rows(plan, design, blocks * np.flatnonzero(sound), y[sound][:, last], last)
     described = {"long_name": "scalar input that was screened"}
     found: dict[str, Any] = {"screened_input": ("screened_input", np.array(design.inputs), described)}
     for method in settings.screening:
@@ -120,7 +120,7 @@ def _by_salib(method: str, rows: Rows) -> dict[str, np.ndarray]:
         u = salib_sample(method, names, MORRIS_TRAJECTORIES if method == "morris" else FAST_MEMBERS, seed)
         y = _run(with_design(rows.plan, GivenDesign(method, names, u), rows.plan.outputs))[:, rows.last]
     else:
-        u, y = rows.design.uniforms(names, rows.members[:GIVEN_MEMBERS]), rows.outputs[:GIVEN_MEMBERS]
+        u, y = rows.design.uniforms(names, rows.members), rows.outputs
     return salib_analyse(method, names, u, y, seed).measures
 
 
@@ -139,10 +139,10 @@ def _run(plan: Plan) -> np.ndarray:
 
 def _gradient(rows: Rows) -> dict[str, np.ndarray]:
     """Upper bounds of the total effects from forward-mode derivatives at independent members."""
-    members = rows.members[:GRADIENT_MEMBERS]
+    members = rows.members
     z = ndtri(rows.design.uniforms(rows.design.inputs, members))
     derivatives = _derivatives(rows.plan, members, z)[:, :, rows.last]
-    found = total_effect_bounds(derivatives, rows.outputs[:GRADIENT_MEMBERS], rows.design.replicate(members))
+    found = total_effect_bounds(derivatives, rows.outputs, rows.design.replicate(members))
     return {"total_effect_bound": found.value, "total_effect_bound_half_width": found.half_width}
 
 

@@ -13,16 +13,14 @@ from ensemble.inference.decomposition.effects import Effects
 from ensemble.inference.decomposition.information import expected_falls
 from ensemble.inference.decomposition.intervals import SHOWN_ROWS, Estimate, disagreement
 from ensemble.inference.decomposition.methods import (
-    Sample,
     fit_surrogate,
     input_groups,
     latent_correlation,
-    make_sample,
     noisy_groups,
     pick_freeze_estimates,
     surrogate_effects,
 )
-from ensemble.inference.decomposition.moments import MAX_FAILED, usable_rows
+from ensemble.inference.decomposition.sample import MAX_FAILED, Outputs, Sample, make_sample
 from ensemble.inference.decomposition.shapley import EXACT, shapley_exact, shapley_permutations, touching
 from ensemble.inference.decomposition.surrogate import CrossFit
 from ensemble.summary.replicates import jackknife, student
@@ -89,7 +87,7 @@ class Decomposition:
 
 def decompose(
     design: PickFreezeDesign,
-    outputs: np.ndarray,
+    outputs: Outputs,
     families: tuple[Family, ...] | None = None,
     places: np.ndarray | None = None,
     pools: np.ndarray | None = None,
@@ -99,7 +97,8 @@ def decompose(
 
     Args:
         design: the pick-freeze design.
-        outputs: (members, columns), row by row; a failed member is not finite.
+        outputs: (members, columns), row by row, sliced a block of members at a time; a failed member is not
+            finite.
         families: family of every input of the design; ``None`` skips the surrogate (discrete inputs).
         places: (columns,) site of every column; a failure at a site drops the row at that site only.
         pools: (columns, pools) 0/1, the columns of each vector output; all columns by default.
@@ -108,12 +107,8 @@ def decompose(
     Raises:
         ValueError: outputs that do not fit the design, none that varies, too many failures.
     """
-    columns = outputs.shape[1]
-    if len(outputs) != design.members:
-        raise ValueError(f"the design has {design.members} members but there are {len(outputs)} results")
-    places = np.zeros(columns, int) if places is None else places
-    sample = make_sample(design, outputs, usable_rows(outputs, len(design.blocks), places, max_failed))
-    pools = np.ones((columns, 1)) if pools is None else pools
+    sample = make_sample(design, outputs, places, max_failed)
+    pools = np.ones((outputs.shape[1], 1)) if pools is None else pools
     fit, why = _surrogate(sample, families)
     rows = pick_freeze_estimates(sample, fit)
     found = _by_rows(sample, rows.effects, pools, why)
@@ -139,7 +134,7 @@ def _by_rows(sample: Sample, parts: Effects, pools: np.ndarray, notes: tuple[str
     rough = design.rows // design.replicates < SHOWN_ROWS
     if rough:
         notes += (f"intervals of the rows are rough: fewer than {SHOWN_ROWS} rows a scramble",)
-    dropped = (~sample.usable).sum(0)
+    dropped = sample.dropped
     if dropped.any():
         notes += (f"{int(dropped.max())} of {design.rows} rows held a failed member and were dropped",)
     removed = Estimate(*(part[..., : len(design.groups), :] for part in audit.each))

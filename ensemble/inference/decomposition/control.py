@@ -18,19 +18,13 @@ from ensemble.inference.decomposition.surrogate import Basis
 
 
 def controlled(
-    sample: Moments,
-    surrogate: Moments,
-    basis: Basis,
-    coefficients: np.ndarray,
-    kept: np.ndarray,
-    layout: Layout,
-    shift: np.ndarray,
+    residual: Moments, basis: Basis, coefficients: np.ndarray, kept: np.ndarray, layout: Layout, shift: np.ndarray
 ) -> Moments:
     """Sums of one scramble, with a surrogate that has not seen it as control variate.
 
     Args:
-        sample: sums of the outputs.
-        surrogate: sums of the surrogate's prediction at the same rows, about the same shift.
+        residual: sums of the outputs less those of the surrogate's prediction at the same rows, both about
+            the same shift; and the count.
         basis, coefficients: the surrogate.
         kept: whether a block keeps an input of the surrogate, (blocks, inputs).
         layout: roles of the blocks.
@@ -40,11 +34,7 @@ def controlled(
     outside = (basis.terms[1:] > 0).astype(float) @ (~shared).T.astype(float) > 0.0
     squares, mean = coefficients[1:] ** 2, coefficients[0] - shift
     expected = (~outside).T.astype(float) @ squares + mean**2
-    return Moments(
-        sample.count,
-        sample.total - surrogate.total + sample.count * mean,
-        sample.product - surrogate.product + sample.count * expected,
-    )
+    return Moments(residual.count, residual.total + residual.count * mean, residual.product + residual.count * expected)
 
 
 def polynomial_effects(basis: Basis, coefficients: np.ndarray, member: np.ndarray, closed: bool) -> Effects:

@@ -18,7 +18,7 @@ LEVEL = 0.95
 # Rows per scramble from which the interval's coverage has been shown to be nominal.
 SHOWN_ROWS = 256
 SIGN_FLIPS = 2000
-COLUMNS = 4096
+COLUMNS = 256
 # Difference between two shares that nobody would act on, however sure it is.
 NEGLIGIBLE = 1e-4
 

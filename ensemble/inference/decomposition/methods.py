@@ -2,83 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.design.pick_freeze import PickFreezeDesign, crossed_pairs, group_of
+from ensemble.design.pick_freeze import PickFreezeDesign, group_of
 from ensemble.inference.decomposition.basis import Family
 from ensemble.inference.decomposition.control import controlled, polynomial_effects
 from ensemble.inference.decomposition.dependence import ConditionalMeans, degree_caps
 from ensemble.inference.decomposition.effects import Effects, effects
-from ensemble.inference.decomposition.moments import COLUMNS, Layout, collect, layout_of, stack
-from ensemble.inference.decomposition.surrogate import CrossFit, choose_bases, cross_fit, folds_of
-
-# Spread of an output, relative to its size and in units of its precision, that is rounding and not variance.
-ROUNDING = 64.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Outputs of the members of a design, and what the columns are.
-
-    Args:
-        design: the pick-freeze design.
-        outputs: (members, columns) row by row; a failed member is not finite.
-        usable: (rows, columns) rows without a failed member.
-        layout: roles of the blocks of a row.
-    """
-
-    design: PickFreezeDesign
-    outputs: np.ndarray
-    usable: np.ndarray
-    layout: Layout
-
-    @property
-    def scramble(self) -> np.ndarray:
-        """Scramble of every member."""
-        return self.design.replicate(np.arange(self.design.members))
-
-    @property
-    def complete(self) -> np.ndarray:
-        """Members of rows that are usable in all columns."""
-        return np.repeat(self.usable.all(1), len(self.design.blocks))
-
-    def uniforms(self) -> np.ndarray:
-        """Independent probabilities of all members, (members, inputs)."""
-        return self.design.uniforms(self.design.inputs, np.arange(self.design.members))
-
-
-def make_sample(design: PickFreezeDesign, outputs: np.ndarray, usable: np.ndarray) -> Sample:
-    """A sample of a design; see :class:`Sample`.
-
-    Raises:
-        ValueError: no output varies.
-    """
-    sample = Sample(design, outputs, usable, layout_of(design.blocks, bool(crossed_pairs(design))))
-    if not varying(sample).any():
-        raise ValueError("no output varies between the members, so shares of its variance are 0/0")
-    return sample
-
-
-def varying(sample: Sample) -> np.ndarray:
-    """Columns (columns,) whose values differ by more than rounding."""
-    if not sample.complete.any():
-        return np.ones(sample.outputs.shape[1], bool)
-    found = []
-    for start in range(0, sample.outputs.shape[1], COLUMNS):
-        y = sample.outputs[sample.complete, start : start + COLUMNS]
-        precision = np.finfo(y.dtype).eps if np.issubdtype(y.dtype, np.floating) else 0.0
-        found.append(np.ptp(y, axis=0) > ROUNDING * precision * np.abs(y).max(0))
-    return np.concatenate(found)
+from ensemble.inference.decomposition.moments import Moments, collect
+from ensemble.inference.decomposition.sample import Sample, blocks_of, member_points
+from ensemble.inference.decomposition.surrogate import CHOOSING, FITTING, CrossFit, choose_bases, cross_fit, folds_of
 
 
 def fit_surrogate(sample: Sample, families: tuple[Family, ...]) -> CrossFit:
     """The cross-fitted surrogate of all columns, from the members of complete rows."""
-    rows, u, fold = np.flatnonzero(sample.complete), sample.uniforms(), folds_of(sample.scramble)
     caps = degree_caps(latent_correlation(sample.design))
-    bases = choose_bases(u, sample.outputs, fold, families, caps, rows)
-    return cross_fit(bases, u, sample.outputs, fold, rows)
+    u, y, fold = (np.concatenate(part) for part in zip(*_points(sample, CHOOSING), strict=True))
+    return cross_fit(choose_bases(u, y, fold, families, caps), _points(sample, FITTING))
+
+
+def _points(sample: Sample, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Probabilities, outputs and folds of the first complete members, at most ``limit``, block by block."""
+    design = sample.design
+    for rows, y in blocks_of(design, sample.outputs):
+        kept = np.repeat(sample.complete[rows], len(design.blocks))
+        members = np.flatnonzero(kept)[:limit]
+        limit -= len(members)
+        if len(members):
+            u, scramble = member_points(design, rows)
+            yield u[members], y.reshape(len(u), -1)[members], folds_of(scramble[members])
+        if limit <= 0:
+            return
 
 
 def latent_correlation(design: PickFreezeDesign) -> np.ndarray:
@@ -105,40 +62,46 @@ def pick_freeze_estimates(sample: Sample, fit: CrossFit | None) -> RowEstimates:
     With a surrogate, the prediction by the fit that has not seen a scramble is the control variate there;
     not where correlation crosses groups, because the blocks then share parts of inputs.
     """
-    design, layout, count = sample.design, sample.layout, sample.design.replicates
-    cube = sample.outputs.reshape(design.rows, len(design.blocks), -1)
-    shift = _near_mean(cube[::count], sample.usable[::count])
-    parts, squares = [], np.zeros(cube.shape[2])
-    for scramble in range(count):
-        y, usable = cube[scramble::count], sample.usable[scramble::count]
-        sums = collect(y, usable, layout, shift)
+    design, layout = sample.design, sample.layout
+    moments, squares = None, np.zeros(len(sample.places))
+    for rows, y in blocks_of(design, sample.outputs):
+        usable = sample.usable[rows][:, sample.places]
+        sums = collect(y, usable, layout, sample.mean, design.replicates)
         if fit is not None:
-            basis, coefficients = fit.without(scramble)
-            predicted = (basis.columns(_uniforms(design, scramble)).T @ coefficients).reshape(y.shape)
+            predicted = _held_out(fit, design, rows).reshape(y.shape)
             squares += (np.where(usable[:, None], y - predicted, 0.0) ** 2).sum((0, 1))
             if not layout.dependent:
-                own = collect(predicted, usable, layout, shift)
-                sums = controlled(sums, own, basis, coefficients, design.kept, layout, shift)
-        parts.append(sums)
-    moments = stack(parts)
+                own = collect(predicted, usable, layout, sample.mean, design.replicates)
+                sums = Moments(sums.count, sums.total - own.total, sums.product - own.product)
+        moments = sums if moments is None else moments.plus(sums)
+    assert moments is not None
+    if fit is not None and not layout.dependent:
+        moments = _with_expectations(moments, sample, fit)
     ways = effects(moments.pooled(), layout), effects(moments.without_each(), layout)
-    known = varying(sample)
+    known = sample.varying
     joined = [np.where(known, np.concatenate([a[None], b]), np.nan) for a, b in zip(*ways, strict=True)]
-    variance = np.where(known, joined[0][0], 1.0) * len(design.blocks) * sample.usable.sum(0)
+    variance = np.where(known, joined[0][0], 1.0) * len(design.blocks) * moments.count.sum(0)
     return RowEstimates(Effects(*joined), squares / variance)
 
 
-def _near_mean(y: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Mean of some rows (rows, blocks, columns), to subtract before squaring."""
-    count = np.maximum(usable.sum(0), 1) * y.shape[1]
-    return np.where(usable[:, None], y, 0.0).sum((0, 1), dtype=np.float64) / count
+def _held_out(fit: CrossFit, design: PickFreezeDesign, rows: slice) -> np.ndarray:
+    """Prediction (members, columns) of the members of some rows by the surrogate that has not seen them."""
+    u, scramble = member_points(design, rows)
+    fold = folds_of(scramble)
+    predicted = np.empty((len(u), fit.coefficients[0].shape[1]))
+    for k in np.unique(fold):
+        basis, coefficients = fit.without(int(k))
+        predicted[fold == k] = basis.columns(u[fold == k]).T @ coefficients
+    return predicted
 
 
-def _uniforms(design: PickFreezeDesign, scramble: int) -> np.ndarray:
-    """Independent probabilities (members, inputs) of the rows of one scramble."""
-    blocks = len(design.blocks)
-    rows = np.arange(scramble, design.rows, design.replicates)
-    return design.uniforms(design.inputs, (rows[:, None] * blocks + np.arange(blocks)).ravel())
+def _with_expectations(residual: Moments, sample: Sample, fit: CrossFit) -> Moments:
+    """Sums of the residuals of every scramble, with what the surrogate's own sums are expected to be."""
+    parts = [
+        controlled(one, *fit.without(scramble), sample.design.kept, sample.layout, sample.mean)
+        for scramble, one in enumerate(Moments(*parts) for parts in zip(*residual, strict=True))
+    ]
+    return Moments(*(np.stack(part) for part in zip(*parts, strict=True)))
 
 
 def surrogate_effects(sample: Sample, fit: CrossFit, variance: np.ndarray) -> Effects:

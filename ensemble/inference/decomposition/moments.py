@@ -2,7 +2,8 @@
 
 Every estimator of a variance share is a function of the means of the blocks and of the mean products of
 some pairs of blocks. Sums are kept apart by scramble, because rows of one scramble are not independent but
-scrambles are; they are taken about a shift near the mean, in float64, for all output columns at once.
+scrambles are; they are taken about the mean, in float64, for all output columns at once and a block of rows at
+a time, so that the outputs of all members are never needed together.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-MAX_FAILED = 0.01
-# Columns that are transposed and multiplied at a time: bounds memory, not results.
+# Columns that are transposed and multiplied at a time, and bytes of outputs that are held: bounds of memory, not
+# of results.
 COLUMNS = 16
+BLOCK_BYTES = 8 * 2**20
 
 
 class Layout(NamedTuple):
@@ -53,6 +55,10 @@ class Moments(NamedTuple):
     total: np.ndarray
     product: np.ndarray
 
+    def plus(self, other: Moments) -> Moments:
+        """Sums of both."""
+        return Moments(*(a + b for a, b in zip(self, other, strict=True)))
+
     def pooled(self) -> Moments:
         """Summed over scrambles."""
         return Moments(*(part.sum(0) for part in self))
@@ -76,51 +82,30 @@ def layout_of(blocks: Sequence[Sequence[int]], dependent: bool) -> Layout:
     return Layout(a, b, others, alone, np.array(list(unique)), dependent)
 
 
-def usable_rows(y: np.ndarray, blocks: int, places: np.ndarray, max_failed: float = MAX_FAILED) -> np.ndarray:
-    """Rows of blocks without a failed member, (rows, outputs) booleans.
+def rows_at_once(members: int, columns: int, replicates: int) -> int:
+    """Rows of ``members`` members and ``columns`` outputs that are held at a time: whole rounds of scrambles."""
+    return max(1, BLOCK_BYTES // (8 * members * columns * replicates)) * replicates
+
+
+def collect(y: np.ndarray, usable: np.ndarray, layout: Layout, shift: np.ndarray, replicates: int) -> Moments:
+    """Sums of some rows by scramble, (scrambles, ...).
 
     Args:
-        y: outputs (members, outputs), row by row; a failed member is not finite.
-        blocks: members in a row.
-        places: (outputs,) the site of every column; a failure at a site drops the row at that site.
-        max_failed: largest share of dropped rows.
-
-    Raises:
-        ValueError: more rows than that are dropped.
-    """
-    fine = np.all(np.isfinite(y).reshape(-1, blocks, y.shape[1]), axis=1, keepdims=True)[:, 0]
-    for place in np.unique(places):
-        fine[:, places == place] = fine[:, places == place].all(1, keepdims=True)
-    dropped = float(1.0 - fine.mean(0).min(initial=1.0))
-    if dropped > max_failed:
-        raise ValueError(
-            f"{100 * dropped:.2g} % of the rows hold a failed member, so the shares would be biased; "
-            f"allowed: at most {100 * max_failed:g} %"
-        )
-    return fine
-
-
-def collect(y: np.ndarray, fine: np.ndarray, layout: Layout, shift: np.ndarray) -> Moments:
-    """Sums of one scramble.
-
-    Args:
-        y: outputs (rows, blocks, outputs).
-        fine: usable rows (rows, outputs).
+        y: outputs (rows, blocks, outputs); rows are dealt to the scrambles in turn, whole rounds of them.
+        usable: rows (rows, outputs) that count.
         layout: roles of the blocks.
         shift: (outputs,) subtracted from the outputs.
+        replicates: number of scrambles.
     """
-    total = np.empty(y.shape[1:])
-    product = np.empty((len(layout.pairs), y.shape[2]))
-    for start in range(0, y.shape[2], COLUMNS):
+    blocks, outputs = y.shape[1:]
+    total = np.empty((replicates, blocks, outputs))
+    product = np.empty((replicates, len(layout.pairs), outputs))
+    for start in range(0, outputs, COLUMNS):
         part = slice(start, start + COLUMNS)
-        sample = np.moveaxis(y[:, :, part], -1, 0).astype(np.float64, order="C") - shift[part, None, None]
-        sample[~fine[:, part].T] = 0.0
-        gram = sample.transpose(0, 2, 1) @ sample
-        total[:, part] = sample.sum(1).T
-        product[:, part] = gram[:, layout.pairs[:, 0], layout.pairs[:, 1]].T
-    return Moments(fine.sum(0).astype(np.float64), total, product)
-
-
-def stack(parts: Sequence[Moments]) -> Moments:
-    """Sums of all scrambles, with the scrambles as leading axis."""
-    return Moments(*(np.stack(part) for part in zip(*parts, strict=True)))
+        sample = np.where(usable[:, None, part], y[:, :, part] - shift[part], 0.0)
+        sample = sample.reshape(-1, replicates, blocks, sample.shape[2]).transpose(1, 3, 0, 2).copy()
+        gram = sample.transpose(0, 1, 3, 2) @ sample
+        total[..., part] = sample.sum(2).transpose(0, 2, 1)
+        product[..., part] = gram[..., layout.pairs[:, 0], layout.pairs[:, 1]].transpose(0, 2, 1)
+    count = usable.reshape(-1, replicates, outputs).sum(0, dtype=np.float64)
+    return Moments(count, total, product)

@@ -8,8 +8,9 @@ rows too: with few rows the choice of terms over-fits far more than the coeffici
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,10 @@ FOLDS = 8
 PATIENCE = 3
 ENOUGH = 1e-7
 COMPONENTS = 12
-# Members that choose the terms, and members that fit the coefficients, at most.
+# Members that choose the terms, and members that fit the coefficients, at most: the first ones, a balanced part of
+# a Sobol design.
 CHOOSING = 4096
 FITTING = 65536
-ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ def choose_bases(
     fold: np.ndarray,
     families: Sequence[Family],
     caps: tuple[DegreeCap, ...] = (),
-    rows: np.ndarray | None = None,
 ) -> tuple[Basis, ...]:
     """The basis of all members, then one for every fold, chosen without the fold.
 
@@ -77,12 +77,8 @@ def choose_bases(
         fold: (n,) from :func:`folds_of`.
         families: family of each input.
         caps: limits on the degree in some inputs.
-        rows: members whose outputs are finite (default: all). The first ``CHOOSING`` are used, which are a
-            balanced part of a Sobol design.
     """
-    rows = (np.arange(len(u)) if rows is None else rows)[:CHOOSING]
-    u, fold = u[rows], fold[rows]
-    response = components(y[rows])
+    response = components(y)
     tensor = Tensor(u, families, DEGREE)
     inside = [(tensor.at(fold != k), response[fold != k]) for k in range(FOLDS)]
     outside = [(tensor.at(fold == k), response[fold == k]) for k in range(FOLDS)]
@@ -104,28 +100,31 @@ def _settled(errors: list[float]) -> bool:
     return stalled or errors[-1] < ENOUGH
 
 
-def cross_fit(
-    bases: tuple[Basis, ...], u: np.ndarray, y: np.ndarray, fold: np.ndarray, rows: np.ndarray | None = None
-) -> CrossFit:
+def cross_fit(bases: tuple[Basis, ...], points: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> CrossFit:
     """Least-squares coefficients in every basis, without the members of its fold.
+
+    Every product of two terms is summed once, over the union of the bases, and the sums of a fold are taken
+    off those of all members.
 
     Args:
         bases: from :func:`choose_bases`.
-        u: probabilities (n, d).
-        y: outputs (n, outputs).
-        fold: (n,).
-        rows: members whose outputs are finite (default: all); the first ``FITTING`` are used.
+        points: blocks of members: probabilities (n, d), outputs (n, outputs) and fold (n,).
     """
-    usable = (np.arange(len(u)) if rows is None else rows)[:FITTING]
-    coefficients = []
-    for k, basis in enumerate(bases):
-        rows = usable[fold[usable] != k - 1]
-        gram, moment = np.zeros((len(basis.terms), len(basis.terms))), np.zeros((len(basis.terms), y.shape[1]))
-        for part in np.array_split(rows, len(rows) // ROWS + 1):
-            columns = basis.columns(u[part])
-            gram += columns @ columns.T
-            moment += columns @ y[part]
-        coefficients.append(solve(gram, moment))
+    union, places = np.unique(np.concatenate([basis.terms for basis in bases]), axis=0, return_inverse=True)
+    held = np.split(places.ravel(), np.cumsum([len(basis.terms) for basis in bases])[:-1])
+    terms = Basis(bases[0].families, union)
+    sums: list[tuple[Any, Any]] = [(0.0, 0.0)] * len(bases)
+    for u, y, fold in points:
+        for k in np.unique(fold):
+            columns = terms.columns(u[fold == k])
+            gram, moment = columns @ columns.T, columns @ y[fold == k]
+            here = held[k + 1]
+            sums[0] = sums[0][0] + gram, sums[0][1] + moment
+            sums[k + 1] = sums[k + 1][0] + gram[np.ix_(here, here)], sums[k + 1][1] + moment[here]
+    (gram, moment), *folds = sums
+    coefficients = [solve(gram[np.ix_(held[0], held[0])], moment[held[0]])]
+    for (own, part), here in zip(folds, held[1:], strict=True):
+        coefficients.append(solve(gram[np.ix_(here, here)] - own, moment[here] - part))
     return CrossFit(bases, tuple(coefficients))
 
 
