@@ -8,7 +8,7 @@ than this record. Formulas (saturation, weathering) and time-stepping models (Ro
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,8 @@ class Model:
             numbers, rising, to a function like ``simulate`` whose series hold these records alone, equal to those of
             ``simulate`` to rounding, or ``None`` where these settings have no such form. Calibration uses it.
         check: ``"package.module:function"`` or function from the options and the concrete inputs of one site to
-            nothing; raises ValueError with one sentence where inputs that are possible one by one do not fit together.
+            sentences to warn with, or nothing; raises ValueError with one sentence where inputs that are possible one
+            by one do not fit together.
         pool_maps: ``"package.module:function"`` or function from :class:`BuildSettings` and record numbers to a function
             from the inputs to the affine maps of the intervals between these records, the pools before the first, and
             for each output the vector that takes the pools to it (up to a constant); ``None`` where it is not linear.
@@ -115,7 +116,7 @@ class Model:
     derives: str | None = None
     pools: tuple[str, ...] = ()
     at_records: str | Callable[[BuildSettings, tuple[int, ...]], Simulate | None] | None = None
-    check: str | Callable[[Mapping[str, Any], Arrays], None] | None = None
+    check: str | Callable[[Mapping[str, Any], Arrays], Iterable[str] | None] | None = None
     pool_maps: str | Callable[[BuildSettings, tuple[int, ...]], Callable[[Arrays], tuple[Any, Any, Any]]] | None = None
     ridges: tuple[Ridge, ...] = ()
     walls: tuple[Wall, ...] = ()

@@ -119,6 +119,7 @@ def build_land_sink(settings: BuildSettings) -> Simulate:
         respired = _respired(inputs, settings.options)
         everything, silicate = coefficients(inputs, settings.options)
         weathered, nep = weathering(runoff, everything), inputs["npp"] - respired
+        emitted = inputs["emissions"] * inputs["emission_factor"]
         series = {
             "heterotrophic_respiration": respired,
             "nep": nep,
@@ -128,6 +129,8 @@ def build_land_sink(settings: BuildSettings) -> Simulate:
             "rock_weathering": weathered,
             "silicate_weathering": weathering(runoff, silicate),
             "ecosystem_sink": nep + weathered,
+            "fossil_emissions": emitted,
+            "carbon_neutral_capacity": nep + weathered - emitted,
         }
         return _records(series, settings.steps_per_record)
 

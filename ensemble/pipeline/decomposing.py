@@ -8,8 +8,11 @@ import xarray as xr
 from ensemble.config.stages import Decompose
 from ensemble.design.pick_freeze import PickFreezeDesign, group_of, pick_freeze
 from ensemble.inference.decomposition import Decomposition, Family, decompose, family_of
-from ensemble.pipeline.decomposition_layout import Columns, decomposition_dataset
+from ensemble.inference.decomposition.sample import Outputs
+from ensemble.pipeline.decomposition_layout import Columns, coordinates_for, decomposition_dataset
 from ensemble.pipeline.decomposition_members import GROUP, Members, compute_batch
+from ensemble.pipeline.decomposition_totals import GROUP as TOTALS
+from ensemble.pipeline.decomposition_totals import totalled, totals_columns, totals_dataset
 from ensemble.pipeline.factorial import anova_dataset, check_factorial
 from ensemble.pipeline.screening import check_screening, screening_variables
 from ensemble.plan import Plan
@@ -17,18 +20,19 @@ from ensemble.specs import OutputSpec
 from ensemble.store import StoreWriter
 
 
-def write_decomposition(plan: Plan, store: StoreWriter, quiet: bool = False) -> xr.Dataset:
-    """Compute what is missing of ``/decomposition`` and write it; a finished one is read.
+def write_decomposition(plan: Plan, store: StoreWriter, quiet: bool = False) -> tuple[xr.Dataset, ...]:
+    """Compute what is missing of ``/decomposition`` (and of that of totals) and write it; a finished one is read.
 
     Raises:
         InputError: the study cannot be decomposed; one sentence says why and what to do.
         Stopped: too many members failed.
     """
-    if store.has_group(GROUP):
-        return store.dataset(GROUP).load()
-    data = anova_dataset(plan, store) if plan.design.kind == "factorial" else _pick_freeze(plan, store, quiet)
-    store.write_group(GROUP, data)
-    return data
+    if not store.has_group(GROUP):
+        factorial = plan.design.kind == "factorial"
+        found = {GROUP: anova_dataset(plan, store)} if factorial else _pick_freeze(plan, store, quiet)
+        for name, data in reversed(found.items()):
+            store.write_group(name, data)
+    return tuple(store.dataset(name).load() for name in (GROUP, TOTALS) if store.has_group(name))
 
 
 def check_decomposition(plan: Plan) -> None:
@@ -121,35 +125,44 @@ def families_of(plan: Plan, settings: Decompose) -> tuple[Family, ...] | None:
     return None if discrete or not settings.surrogate else tuple(found)
 
 
-def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> xr.Dataset:
+def _pick_freeze(plan: Plan, store: StoreWriter, quiet: bool) -> dict[str, xr.Dataset]:
     """Shares of the variance, doubling the rows until the tolerance holds; every row is computed once."""
     settings = plan.study.record.decompose
     assert settings is not None
     outputs = wanted_outputs(plan, settings)
     design, families = design_of(plan, settings), families_of(plan, settings)
-    columns = Columns.of(plan, outputs)
+    columns = Columns.of_plan(plan, outputs)
     members = Members(store, (compute_batch(plan, design, 0, outputs, 0, store, quiet),))
     found = _decompose(plan, design, members, families, columns)
-    while settings.tolerance is not None and found.widest > settings.tolerance and 2 * design.rows <= settings.max_rows:
+    while (
+        settings.tolerance is not None and _widest(found) > settings.tolerance and 2 * design.rows <= settings.max_rows
+    ):
         done, design = design.rows, design.doubled()
         number = len(members.batches)
         members = members.with_batch(compute_batch(plan, design, done, outputs, number, store, quiet))
         found = _decompose(plan, design, members, families, columns)
-    data = decomposition_dataset(plan, columns, found, settings)
     first = members.batches[0]
-    return data.assign(screening_variables(first.plan, columns, first.design, members, settings))
+    data = decomposition_dataset(columns, found[0], settings, coordinates_for(plan, columns))
+    data = data.assign(screening_variables(first.plan, columns, first.design, members, settings))
+    totals = totals_columns(plan, columns)
+    return {GROUP: data} | ({} if totals is None else {TOTALS: totals_dataset(plan, totals, found[1], settings)})
+
+
+def _widest(found: tuple[Decomposition, ...]) -> float:
+    return max(part.widest for part in found)
 
 
 def _decompose(
-    plan: Plan,
-    design: PickFreezeDesign,
-    members: Members,
-    families: tuple[Family, ...] | None,
-    columns: Columns,
-) -> Decomposition:
+    plan: Plan, design: PickFreezeDesign, members: Members, families: tuple[Family, ...] | None, columns: Columns
+) -> tuple[Decomposition, ...]:
+    """Shares of every output at every site and, where the study wants totals, those of the totals."""
+    samples: list[tuple[Columns, Outputs]] = [(columns, members)]
+    totals = totals_columns(plan, columns)
+    if totals is not None:
+        samples.append((totals, totalled(plan, columns, members)))
     allowed = plan.study.record.execution.max_failed
     try:
-        return decompose(design, members, families, columns.sites, columns.pools, allowed)
+        return tuple(decompose(design, y, families, what.sites, what.pools, allowed) for what, y in samples)
     except ValueError as error:
         raise plan.study.error(("decompose",), str(error)) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,15 +41,20 @@ class Columns:
     pools: np.ndarray
 
     @classmethod
-    def of(cls, plan: Plan, outputs: tuple[OutputSpec, ...]) -> Columns:
-        """The columns of some outputs of a plan."""
-        arms, places = len(plan.scenarios), len(plan.sites)
-        shapes = tuple((arms, places, *plan.output_shape(spec)) for spec in outputs)
+    def of(cls, outputs: tuple[OutputSpec, ...], shapes: Sequence[tuple[int, ...]]) -> Columns:
+        """The columns of some outputs whose arrays have these shapes, (scenarios, sites, *own axes)."""
+        arms, places = shapes[0][:2]
         own = [math.prod(shape[2:]) for shape in shapes]
         sites = np.concatenate([np.tile(np.repeat(np.arange(places), n), arms) for n in own])
         labels = np.concatenate([k * arms * places + np.repeat(np.arange(arms * places), n) for k, n in enumerate(own)])
         pools = (labels[:, None] == np.arange(len(outputs) * arms * places)).astype(np.float64)
-        return cls(outputs, shapes, sites, pools)
+        return cls(outputs, tuple(shapes), sites, pools)
+
+    @classmethod
+    def of_plan(cls, plan: Plan, outputs: tuple[OutputSpec, ...]) -> Columns:
+        """The columns of some outputs of a plan."""
+        arms, places = len(plan.scenarios), len(plan.sites)
+        return cls.of(outputs, [(arms, places, *plan.output_shape(spec)) for spec in outputs])
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """Columns (..., columns) as one array an output, (..., scenarios, sites, *own axes)."""
@@ -62,8 +68,17 @@ class Columns:
         return [part.reshape(*part.shape[:-1], *self.shapes[0][:2]) for part in parts]
 
 
-def decomposition_dataset(plan: Plan, columns: Columns, found: Decomposition, settings: Decompose) -> xr.Dataset:
-    """The group ``/decomposition``: shares with half-widths of their 95 % intervals, for every output."""
+def decomposition_dataset(
+    columns: Columns, found: Decomposition, settings: Decompose, coordinates: xr.Dataset
+) -> xr.Dataset:
+    """The group ``/decomposition``: shares with half-widths of their 95 % intervals, for every output.
+
+    Args:
+        columns: what the columns are.
+        found: the shares.
+        settings: ``decompose`` of the study.
+        coordinates: of scenario, site and the outputs' own axes.
+    """
     variables: dict[str, Any] = {}
     groups = len(found.design.groups)
     for position, spec in enumerate(columns.outputs):
@@ -87,15 +102,19 @@ def decomposition_dataset(plan: Plan, columns: Columns, found: Decomposition, se
             writer.plain("held_out_r2", found.held_out_r2, "R2 of the surrogate on members it has not seen")
         writer.plain("rows_dropped", found.dropped.astype(np.int32), "rows that held a failed member")
     names = np.array(found.design.names)
-    coordinates = coordinates_of(with_design(plan, plan.design, columns.outputs)).coords
     described = {"long_name": "uncertain input or group of them"}
     labels = {"parameter": ("parameter", names, described), "other_parameter": ("other_parameter", names, described)}
-    data = xr.Dataset(variables, coords={**dict(coordinates), **labels}, attrs=_attributes(found, settings))
+    data = xr.Dataset(variables, coords={**dict(coordinates.coords), **labels}, attrs=_attributes(found, settings))
     return (
         data
         if any("other_parameter" in entry[0] for entry in variables.values())
         else data.drop_vars("other_parameter")
     )
+
+
+def coordinates_for(plan: Plan, columns: Columns) -> xr.Dataset:
+    """Coordinates of the decomposed outputs of a plan."""
+    return coordinates_of(with_design(plan, plan.design, columns.outputs))
 
 
 def _attributes(found: Decomposition, settings: Decompose) -> dict[str, Any]:

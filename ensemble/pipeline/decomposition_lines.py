@@ -9,7 +9,8 @@ SHOWN = 12
 
 
 def decomposition_lines(data: xr.Dataset) -> tuple[str, ...]:
-    """A table of every output at its last record and first site and scenario, and the notes."""
+    """A table of every output at its last record and first site (or class of sites), and the notes."""
+    data = data.rename({"class": "site"}) if "class" in data.dims else data
     anova = "coefficient" in data.coords
     ending = "_eta_squared" if anova else "_total"
     names = [str(name).removesuffix(ending) for name in data.data_vars if str(name).endswith(ending)]
@@ -26,7 +27,8 @@ def _shares(data: xr.Dataset, name: str) -> list[str]:
     for scenario in data["scenario"].values:
         here = data.isel(site=0).sel(scenario=scenario)
         here = here.isel({dim: -1 for dim in here.dims if dim in ("time", "depth")})
-        lines.append(f"{name}, {scenario}: shares of the variance at the end, with 95 % intervals")
+        what = f"{data.attrs['what']} of {name}" if "what" in data.attrs else name
+        lines.append(f"{what}, {scenario}: shares of the variance at the end, with 95 % intervals")
         lines.append(f"  {'input':24}{'alone':>18}{'in all':>18}{'Shapley':>10}{'fall if error is halved':>25}")
         total = here[f"{name}_total"].values
         for g in np.argsort(-np.nan_to_num(total), kind="stable")[:SHOWN]:

@@ -115,4 +115,4 @@ def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, .
     with open_writer(path, provenance_of(plan), [stage_of(plan, histograms)], root_attributes(plan)) as store:
         if plan.design.kind == "factorial":
             compute_tiles(plan, store, histograms.bins, quiet)
-        return decomposition_lines(write_decomposition(plan, store, quiet))
+        return tuple(line for data in write_decomposition(plan, store, quiet) for line in decomposition_lines(data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
@@ -13,6 +15,8 @@ from ensemble.units import conversion
 
 GROUP = "totals"
 SITES_AT_ONCE = 256
+# Name of the class that holds every site.
+ALL = "all sites"
 ASSUMPTIONS = ("independent", "modelled", "dependent")
 
 
@@ -55,17 +59,43 @@ def _output(plan: Plan) -> OutputSpec:
     raise plan.study.error(("totals", "output"), f"there is no output '{name}' in this study; allowed: {allowed}")
 
 
+class Regions(NamedTuple):
+    """What totals are made of.
+
+    Args:
+        output: output per area.
+        hectares: area of each site, (sites,).
+        labels: class of each site, (sites,).
+        classes: all sites together, then every class where there are any.
+        weights: (sites, classes) what one unit of the output at a site adds to a total, t C.
+    """
+
+    output: OutputSpec
+    hectares: np.ndarray
+    labels: list[str]
+    classes: tuple[str, ...]
+    weights: np.ndarray
+
+
+def regions_of(plan: Plan) -> Regions:
+    """Output, areas and classes of a study that asks for totals."""
+    settings, table = plan.study.record.totals, plan.base.sites.table
+    assert settings is not None and table is not None
+    spec = _output(plan)
+    hectares = table.numbers(settings.area) * conversion(settings.area_units, "ha")[0]
+    labels = table.text(settings.by) if settings.by else [ALL] * len(plan.sites)
+    classes = tuple(dict.fromkeys([ALL, *labels]))
+    inside = np.array([[name in (ALL, label) for name in classes] for label in labels])
+    return Regions(spec, hectares, labels, classes, inside * (hectares * conversion(spec.units, "t C/ha")[0])[:, None])
+
+
 def totals_of(plan: Plan, store: Store) -> xr.Dataset:
     """Totals of every scenario at the end of the run, t C.
 
     Members that failed at any site are left out of all totals. Sites are read in blocks, so memory does not
     grow with them.
     """
-    settings, table = plan.study.record.totals, plan.base.sites.table
-    assert settings is not None and table is not None
-    spec = _output(plan)
-    hectares = table.numbers(settings.area) * conversion(settings.area_units, "ha")[0]
-    labels = table.text(settings.by) if settings.by else ["all sites"] * len(plan.sites)
+    spec, hectares, labels, _, _ = regions_of(plan)
     names = list(dict.fromkeys(labels))
     classes = np.array([names.index(label) for label in labels], dtype=int)
     members = store.dataset("members")

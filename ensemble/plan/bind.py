@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from ensemble.config import StudyFile
 from ensemble.config.given import Forcing, InputSource
-from ensemble.errors import InputError
+from ensemble.errors import InputError, SuspiciousInput
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.sources import ForcingTable, SiteTable, SourceReader, read_forcing, read_sites
 from ensemble.models.base import Model, resolve
@@ -184,25 +185,30 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
             arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
         )
         values[spec.name] = np.stack(stacked)
-    _check_together(study, bound, values, len(scenarios), len(sites.names))
+    _check_together(study, bound, values, len(scenarios), sites.names)
     return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
 
 
 def _check_together(
-    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: int
+    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: tuple[str, ...]
 ) -> None:
-    """Refuse inputs that are possible one by one and do not fit together, by the model's own check."""
+    """Refuse inputs that are possible one by one and do not fit together, and warn, by the model's own check."""
     check = bound.model.check
     if check is None or bound.derivations:
         return
-    run = resolve(check)
+    run, said = resolve(check), list[tuple[str, str]]()
     for scenario in range(scenarios):
-        for site in range(sites):
+        for site, name in enumerate(sites):
             here = {n: a[min(scenario, len(a) - 1), min(site, a.shape[1] - 1)] for n, a in values.items()}
+            place = f"site {name}: " if len(sites) > 1 else ""
             try:
-                run(bound.options, here)
+                said += [(name, place + text) for text in run(bound.options, here) or ()]
             except ValueError as error:
-                raise study.error(("inputs",), str(error)) from None
+                raise study.error(("inputs",), place + str(error)) from None
+    if said:
+        places = len({name for name, _ in said})
+        more = f" (and {places - 1} more sites)" if places > 1 else ""
+        warnings.warn(SuspiciousInput(str(study.error(("inputs",), said[0][1] + more))), stacklevel=2)
 
 
 def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:

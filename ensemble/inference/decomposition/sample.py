@@ -59,7 +59,7 @@ class Sample:
     @property
     def complete(self) -> np.ndarray:
         """Rows (rows,) that are usable in all columns."""
-        return self.usable.all(1)
+        return np.all(self.usable, axis=1)
 
     @property
     def dropped(self) -> np.ndarray:

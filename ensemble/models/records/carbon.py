@@ -113,6 +113,7 @@ NET_ECOSYSTEM_PRODUCTION = Model(
     outputs=(_RH, _NEP),
     options=(_MONTH_LENGTH,),
     time=TimeAxis("month"),
+    check="ensemble.models.rain:monthly_rain_check",
     build="ensemble.models.carbon_budget:build_production",
     cost=60.0,
     source=f"{PEI}; {ZHANG}, equation 2",
@@ -120,7 +121,7 @@ NET_ECOSYSTEM_PRODUCTION = Model(
 
 LAND_CARBON_SINK = Model(
     name="land_carbon_sink",
-    title="NEP and rock weathering of one pixel, month by month",
+    title="NEP, rock weathering, emissions and carbon-neutral capacity of one pixel, month by month",
     inputs=(
         *_RESPIRATION,
         _NPP,
@@ -128,6 +129,11 @@ LAND_CARBON_SINK = Model(
             "evapotranspiration", "mm", "actual evapotranspiration a month", ("time",), support=(0.0, 1000.0),
             plausible=(0.0, 300.0), hint="evapotranspiration is in mm a month",
         ),
+        InputSpec(
+            "emissions", "g C m-2", "fossil emissions a month, as carbon (g C m-2 equals t C km-2)", ("time",),
+            default=0.0, support=POSITIVE,
+        ),
+        InputSpec("emission_factor", "1", "error of the emission factor, as a factor", default=1.0, support=POSITIVE),
         *_ROCK,
     ),
     outputs=(
@@ -139,6 +145,8 @@ LAND_CARBON_SINK = Model(
         _flux("rock_weathering", "g C m-2", "CO2 taken up by rock weathering, as carbon", GEM_CO2, positive=True),
         _flux("silicate_weathering", "g C m-2", "the part of rock_weathering outside carbonate and evaporite", GEM_CO2, positive=True),
         _flux("ecosystem_sink", "g C m-2", "ecosystem carbon sink: nep plus rock weathering"),
+        _flux("fossil_emissions", "g C m-2", "fossil emissions, as carbon", positive=True),
+        _flux("carbon_neutral_capacity", "g C m-2", "carbon-neutral capacity: ecosystem sink minus emissions"),
     ),
     options=(
         _MONTH_LENGTH,
@@ -146,6 +154,7 @@ LAND_CARBON_SINK = Model(
         *_LITHOLOGY,
     ),
     time=TimeAxis("month"),
+    check="ensemble.models.rain:monthly_rain_check",
     build="ensemble.models.carbon_budget:build_land_sink",
     cost=120.0,
     source=ZHANG,
