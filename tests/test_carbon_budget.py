@@ -1,5 +1,7 @@
 """Carbon-budget models: published check values, closed forms, conservation, gradients, wrong input."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from ensemble.models.carbon_budget import (
     summed_emissions,
 )
 from ensemble.models.emissions import FACTORS, emissions_by_fuel
+from ensemble.models.rain import monthly_rain_check
 from ensemble.models.records.carbon import FUELS, LITHOLOGIES, MODELS, WEATHERING_COEFFICIENTS
 from ensemble.models.registry import builtin_models
 from ensemble.models.weathering import clipped_balance, rock_coefficient, weathering
@@ -45,6 +48,8 @@ def land_inputs(months=24, seed=0):
         precipitation=60 + 55 * season + rng.uniform(0, 5, months),
         evapotranspiration=45 + 30 * np.roll(season, 1) + rng.uniform(0, 5, months),
         npp=45 + 44 * season,
+        emissions=30 + 10 * np.cos(season),
+        emission_factor=1.1,
         carbonate_share=0.3,
         shale_share=0.5,
         sandstone_share=0.2,
@@ -91,6 +96,9 @@ def test_land_sink_closes_carbon_and_water(clip):
     }
     np.testing.assert_allclose(out["nep"] + out["heterotrophic_respiration"], yearly["npp"], rtol=1e-12)
     np.testing.assert_allclose(out["ecosystem_sink"], out["nep"] + out["rock_weathering"], rtol=1e-12)
+    emitted = 1.1 * np.asarray(values["emissions"]).reshape(3, 12).sum(1)
+    np.testing.assert_allclose(out["fossil_emissions"], emitted, rtol=1e-12)
+    np.testing.assert_allclose(out["carbon_neutral_capacity"], out["ecosystem_sink"] - emitted, rtol=1e-12)
     balance = yearly["precipitation"] - yearly["evapotranspiration"]
     np.testing.assert_allclose(out["runoff"] - out["runoff_clipped"], balance, rtol=1e-12)
     mixture = 0.3 * 1.586 + 0.5 * 0.627 + 0.2 * 0.152
@@ -284,6 +292,57 @@ def test_annual_rain_in_the_monthly_formula_is_named():
     spec = next(spec for spec in builtin_models()["land_carbon_sink"].inputs if spec.name == "precipitation")
     with pytest.warns(UserWarning, match="mm a month; an annual sum is about twelve times as large"):
         check_values(spec, np.array([780.0]), lambda _, text: InputError(text))
+
+
+SEASON = -np.cos(np.arange(12) * 2 * np.pi / 12)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "rain"),
+    [(9.0, 300.0), (9.0, 390.0), (-1.0, 200.0), (24.0, 780.0)],
+)
+def test_an_annual_sum_in_every_month_is_refused_whatever_its_size(temperature, rain):
+    values = {"temperature": temperature + 12 * SEASON, "precipitation": np.full(12, rain)}
+    with pytest.raises(
+        ValueError, match=rf"precipitation is {rain:g} mm in every month, .*an annual sum in every month"
+    ):
+        monthly_rain_check({}, values)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "rain", "words"),
+    [
+        (9.0 + 12 * SEASON, np.tile([90.0, 110.0], (12, 1)).T.ravel(), r"the same in all months of a year \(90 mm"),
+        (10.0 + 5 * SEASON, 540.0 + 100 * SEASON, "6480 mm a year in all, beside the 589 mm"),
+    ],
+)
+def test_rain_that_only_looks_annual_is_warned_about(temperature, rain, words):
+    (said,) = monthly_rain_check({}, {"temperature": temperature, "precipitation": rain})
+    assert re.search(words, said)
+
+
+def test_evapotranspiration_shows_annual_rain_in_a_desert():
+    values = {
+        "temperature": 16 + 12 * SEASON,
+        "precipitation": 70.0 + 5 * SEASON,
+        "evapotranspiration": np.full(12, 5.0),
+    }
+    assert "7.1 % of precipitation" in monthly_rain_check({}, values)[0]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "rain"),
+    [
+        (9.4 + 7 * SEASON, 58.0 + 7 * SEASON),  # Rothamsted
+        (26.0 + 2 * SEASON, 230.0 + 190 * SEASON),  # monsoon, 2,760 mm a year
+        (-22.0 + 14 * SEASON, 20.0 + 3 * SEASON),  # polar
+        (7.5 + 6 * SEASON, 190.0 + 40 * SEASON),  # Bergen, 2,280 mm
+        (25.0 + 8 * SEASON, np.zeros(12)),
+        (15.0 + 8 * SEASON, np.array([0.0] * 11 + [9.0])),
+    ],
+)
+def test_real_climates_pass(temperature, rain):
+    assert not monthly_rain_check({}, {"temperature": temperature, "precipitation": rain})
 
 
 def test_a_rock_without_coefficient_is_refused():

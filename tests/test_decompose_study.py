@@ -121,6 +121,52 @@ def test_rows_double_until_the_tolerance_holds_and_no_row_is_made_twice(tmp_path
     assert sum(rows for _, rows in made) == data.attrs["rows"]
 
 
+REGION = """\
+model: my_model.py:DECAY
+precision: float64
+sites: plots.csv
+inputs:
+  period: {start: 2000, end: 2001}
+  plant_carbon: 0
+  initial_carbon: 50
+  decay_rate: 0.05
+uncertain:
+  laboratory: {input: initial_carbon, as: offset, distribution: normal, mean: 0, sd: 2}
+  plots: {input: initial_carbon, as: offset, per: site, distribution: normal, mean: 0, sd: 4}
+design: {members: 512, seed: 3}
+outputs: {variables: [soc]}
+decompose: {rows: 4096}
+totals: {area: area_ha, by: farm}
+"""
+
+
+def test_the_total_of_a_region_has_shares_of_its_own(tmp_path):
+    """An error that sites share weighs (sum A)^2 in the total, errors of their own sum A^2."""
+    areas = np.array([1.0, 2.0, 3.0, 10.0])
+    rows = "".join(f"s{k},{area},{farm}\n" for k, (area, farm) in enumerate(zip(areas, "ABBA", strict=True)))
+    (tmp_path / "plots.csv").write_text("site,area_ha,farm\n" + rows)
+    lines = decompose_plan(plan_of(tmp_path, REGION), tmp_path / "a.zarr", quiet=True)
+    assert any("regional total of soc" in line for line in lines)
+    store = open_store(tmp_path / "a.zarr")
+    data = store.dataset("decomposition_of_totals").isel(scenario=0, time=-1).load()
+    assert data["class"].values.tolist() == ["all sites", "A", "B"]
+    kept = np.exp(-0.1)
+    for name, chosen in (("all sites", [0, 1, 2, 3]), ("A", [0, 3]), ("B", [1, 2])):
+        here, area = data.sel({"class": name}), areas[chosen]
+        shared, own = 4.0 * area.sum() ** 2, 16.0 * (area**2).sum()
+        exact = np.array([shared, own]) / (shared + own)
+        for kind in ("first_order", "total"):
+            error = np.abs(here[f"soc_{kind}"].values - exact)
+            assert np.all(error < 2.0 * here[f"soc_{kind}_half_width"].values + 1e-4)
+            assert np.all(error < 0.02)
+        assert float(here["soc_variance"]) == pytest.approx((shared + own) * kept**2, rel=0.03)
+    alone = store.dataset("decomposition").isel(scenario=0, time=-1, site=0).load()
+    np.testing.assert_allclose(alone["soc_first_order"], [0.2, 0.8], atol=0.02)
+    report = run_plan(plan_of(tmp_path, REGION), tmp_path / "a.zarr", quiet=True).report.read_text()
+    assert "What drives the regional total" in report
+    assert "Error budget of the regional total" in report
+
+
 FACTORIAL = """\
 model: my_model.py:DECAY
 inputs:

@@ -16,9 +16,9 @@ import numpy as np
 # Potential evapotranspiration a year, mm per degC of mean biotemperature (months below 0 degC count as 0, above
 # 30 degC as 30): Holdridge (1967), Life zone ecology.
 HOLDRIDGE = 58.93
-# Rain over potential evapotranspiration above which Holdridge's zones are superhumid, and yearly rain (mm) below
-# which no ratio is suspicious (the cold have no evapotranspiration).
-SUPERHUMID, WET = 4.0, 1200.0
+# Rain over potential evapotranspiration at which Holdridge's superhumid zones begin and end, and yearly rain (mm)
+# below which no ratio is suspicious (the cold have no evapotranspiration).
+SUPERHUMID, WETTEST, WET = 4.0, 8.0, 1200.0
 # Evapotranspiration over rain that only an annual sum in every month gives where all rain evaporates.
 TWELFTH = 1.0 / 12.0
 
@@ -43,7 +43,7 @@ def monthly_rain_check(options: Mapping[str, Any], inputs: Mapping[str, Any]) ->
     year = float(rain.sum(1).mean())
     demand = HOLDRIDGE * float(np.clip(inputs["temperature"], 0.0, 30.0).mean())
     flat = bool((rain == rain[:, :1]).all())
-    drowned = year > WET and year > SUPERHUMID * demand
+    drowned = year > max(WET, (SUPERHUMID if flat else WETTEST) * demand)
     beside = f"{year:.0f} mm a year in all, beside the {demand:.0f} mm that the temperature could evaporate"
     meant = "precipitation is monthly, in mm: an annual sum in every month is a usual mistake"
     if flat and drowned:

@@ -14,6 +14,7 @@ from ensemble.models.registry import builtin_models
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, members_of
 from ensemble.pipeline.credits import GROUP as CREDITS
 from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
+from ensemble.pipeline.decomposition_totals import GROUP as TOTALS_DECOMPOSITION
 from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.pipeline.zones import GROUP as ZONES
@@ -71,12 +72,25 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
         sections += decomposition_sections(data, results.main, results.titles)
         budget = error_budget_section(data, results.statistics, results.main, results.titles)
         sections += [] if budget is None else [budget]
+    if store.has_group(TOTALS_DECOMPOSITION):
+        sections += _drivers_of_totals(store, results)
     if store.has_group(INDICATORS):
         sections.append(indicators_section(store.dataset(INDICATORS).load(), results.titles))
     if store.attrs["study"].get("model") == "column":
         column = column_section(store.dataset("members"), results.titles)
         sections += [] if column is None else [column]
     return tuple(sections)
+
+
+def _drivers_of_totals(store: Store, results: Results) -> list[Section]:
+    """What drives the total of the region, and its error budget."""
+    data, totals = store.dataset(TOTALS_DECOMPOSITION).load(), store.dataset(TOTALS).load()
+    output = str(totals.attrs["output"])
+    sections = list(decomposition_sections(data, output, results.titles))
+    of_all = totals.isel({"class": -1}).sel(assumption="modelled")
+    statistics = of_all[["mean", "sd"]].rename(mean=f"{output}_mean", sd=f"{output}_sd")
+    budget = error_budget_section(data, statistics, output, results.titles)
+    return sections if budget is None else [*sections, budget]
 
 
 def results_of(store: Store) -> Results:

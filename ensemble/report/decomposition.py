@@ -22,10 +22,10 @@ SHADES = (1.0, 0.55, 0.85, 0.4, 0.7, 0.28, 0.5)
 
 
 def decomposition_sections(data: xr.Dataset, main: str, titles: Mapping[str, str] | None = None) -> tuple[Section, ...]:
-    """What the group ``/decomposition`` says about the main output, at the first site.
+    """What a decomposition says about the main output, at the first site or of the region.
 
     Args:
-        data: the group.
+        data: the group ``/decomposition``, or ``/decomposition_of_totals`` with its classes.
         main: the main output; the first one that was decomposed where it was not.
         titles: what scenarios are called.
     """
@@ -41,7 +41,8 @@ class _View:
 
     def __init__(self, data: xr.Dataset, output: str, titles: Mapping[str, str]) -> None:
         self.output, self.attrs = output, data.attrs
-        here = data.isel(site=0)
+        self.region = "class" in data.dims
+        here = data.isel({"class" if self.region else "site": 0})
         self.data = here.isel({dim: 0 for dim in ("depth",) if dim in here.dims})
         self.scenarios = [str(name) for name in data["scenario"].values]
         self.titles = {name: titles.get(name) or name.replace("_", " ") for name in self.scenarios}
@@ -49,6 +50,14 @@ class _View:
         self.noun = str(data[f"{output}_variance"].attrs["long_name"]).split(":")[0]
         self.timed = "time" in self.data[f"{output}_variance"].dims
         self.years = decimal_years(self.data["time"].values) if self.timed else np.zeros(1)
+
+    def heading(self, whole: str, region: str) -> str:
+        """A heading, of the answer or of the region's total."""
+        return region if self.region else whole
+
+    def panel(self, name: str) -> str:
+        """Name of a panel, unique on the page."""
+        return f"total-{name}" if self.region else name
 
     def has(self, name: str) -> bool:
         return f"{self.output}_{name}" in self.data
@@ -83,7 +92,8 @@ def _drivers_section(view: _View) -> Section:
     remarks = tuple(Remark(kind, f"{note[:1].upper()}{note[1:]}.") for note in notes if "audit" in note)
     small = tuple(f"{note[:1].upper()}{note[1:]}." for note in notes if "audit" not in note)
     design = f"{int(view.attrs['members']):,} members of their own in {int(view.attrs['rows']):,} rows, 16 independent scrambles."
-    return Section("What drives the answer", lead, remarks, tuple(figures), (_effects_table(view),), (*small, design))
+    title = view.heading("What drives the answer", "What drives the regional total")
+    return Section(title, lead, remarks, tuple(figures), (_effects_table(view),), (*small, design))
 
 
 def _shares_figure(view: _View) -> Figure:
@@ -148,7 +158,9 @@ def _stack(view: _View, scenario: str, order: np.ndarray, shapley: bool) -> Pane
         f"{_name(view.inputs[g])} {percent(shares[g, known][0])} at first and {percent(shares[g, known][-1])} at the end"
         for g in order[:DRAWN]
     )
-    return draw(f"shares-{view.scenarios.index(scenario)}", f"Shares of the variance through time: {ends}.", paint)
+    return draw(
+        view.panel(f"shares-{view.scenarios.index(scenario)}"), f"Shares of the variance through time: {ends}.", paint
+    )
 
 
 def _effects_figure(view: _View) -> Figure:
@@ -196,7 +208,12 @@ def _effects(view: _View, scenario: str, order: np.ndarray) -> Panel:
         f"{percent(max(float(values['total'][k]), 0.0))} in all"
         for k, g in enumerate(order)
     )
-    return draw(f"effects-{view.scenarios.index(scenario)}", f"Shares: {listed}.", paint, height=64 + 33 * len(order))
+    return draw(
+        view.panel(f"effects-{view.scenarios.index(scenario)}"),
+        f"Shares: {listed}.",
+        paint,
+        height=64 + 33 * len(order),
+    )
 
 
 def _interaction_figure(view: _View) -> Figure:
@@ -237,7 +254,7 @@ def _matrix(view: _View, scenario: str, order: np.ndarray) -> Panel:
 
     i, j = np.unravel_index(np.nanargmax(np.nan_to_num(lower, nan=-np.inf)), lower.shape)
     alt = f"Interactions; the largest is {_name(view.inputs[order[i]])} with {_name(view.inputs[order[j]])}, {number(100 * lower[i, j], 0.1)} %."
-    return draw(f"interaction-{view.scenarios.index(scenario)}", alt, paint, height=330)
+    return draw(view.panel(f"interaction-{view.scenarios.index(scenario)}"), alt, paint, height=330)
 
 
 def _effects_table(view: _View) -> Table:
@@ -291,7 +308,7 @@ def _measure_section(view: _View) -> Section:
     if len(view.scenarios) > 1:
         caption += f" Scenario: {view.titles[scenario]}."
     return Section(
-        "What to measure next",
+        view.heading("What to measure next", "What to measure next for the regional total"),
         lead,
         figures=(_falls_figure(view, order[:DRAWN]),),
         tables=(Table(header, rows, caption),),
@@ -318,7 +335,7 @@ def _falls_figure(view: _View, order: np.ndarray) -> Figure:
 
     listed = ", ".join(f"{_name(view.inputs[g])} {percent(float(removed[k]))}" for k, g in enumerate(order))
     panel = draw(
-        "falls",
+        view.panel("falls"),
         f"Expected fall of the variance if an error were removed: {listed}.",
         paint,
         height=64 + 33 * len(order),

@@ -24,13 +24,14 @@ def error_budget_section(
     is an upper bound that no interval of a stated level corresponds to; it is shown beside the propagated error.
 
     Args:
-        decomposition: group ``/decomposition`` with ``<output>_first_order`` and ``<output>_variance``.
-        statistics: group ``/statistics``.
+        decomposition: ``/decomposition`` or ``/decomposition_of_totals``, with ``<output>_first_order`` and
+            ``<output>_variance``.
+        statistics: ``<output>_mean`` and ``<output>_sd`` of the same: ``/statistics``, or those of totals.
         output: the output.
         titles: what scenarios are called.
 
     Returns:
-        The section, at the first site and last record; ``None`` where the output was not decomposed.
+        The section, at the first site (or of all sites together) and last record; ``None`` where the output was not decomposed.
     """
     if f"{output}_first_order" not in decomposition or f"{output}_mean" not in statistics:
         return None
@@ -48,7 +49,8 @@ def error_budget_section(
         )
     lead = "; ".join(sentences) + "."
     note = "The sum of maxima takes every error at its limit and all in one direction; it has no level of confidence. Structural choices are sources too."
-    return Section("Error budget", lead, tables=tuple(tables), notes=(note,))
+    title = "Error budget of the regional total" if "class" in decomposition.dims else "Error budget"
+    return Section(title, lead, tables=tuple(tables), notes=(note,))
 
 
 def _rows(
@@ -73,5 +75,5 @@ def _rows(
 
 
 def _last(data: xr.Dataset) -> xr.Dataset:
-    data = data.isel(site=0)
+    data = data.isel({dim: 0 for dim in ("site", "class") if dim in data.dims})
     return data.isel({dim: -1 for dim in ("time", "depth") if dim in data.dims})
