@@ -5,9 +5,11 @@ The method is the IPCC's first tier (2006 guidelines, volume 2, equation 1.1). S
 - ``china``: coal, gasoline, kerosene, diesel, fuel oil and natural gas from the National Development and
   Reform Commission (2007), as tabulated in Mathematical Problems in Engineering (2014) 539596, table 2. For
   the other fuels calorific values of the Chinese standard GB/T 2589, the IPCC's carbon contents, and the
-  oxidation of their group (0.98 liquids, 0.99 gases, 0.93 coke).
+  oxidation of their group (0.98 liquids, 0.99 gases, 0.93 coke) as tabulated in Heliyon (2023) e21241, table 2.
 - ``ipcc``: IPCC (2006), volume 2, tables 1.2 and 1.4 (bituminous coal), oxidation 1. Gases are measured in
   cubic metres, for which the guidelines give no calorific value: those of GB/T 2589.
+
+docs/models/emissions.md says which of these numbers were compared with a second source and which were not.
 
 The largest conflict is coal: 0.484 t C burnt a tonne in the first table, 0.666 in the second; inventories of
 China lie between 0.491 and 0.746 (Atmospheric Chemistry and Physics 20, 11371).

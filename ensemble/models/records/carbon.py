@@ -11,6 +11,10 @@ ZHANG = "Zhang et al. (2022), Journal of Cleaner Production, 130966, doi 10.1016
 PEI = "Pei et al. (2009), as printed in Zhang et al. (2022), equation 3"
 GEM_CO2 = "Amiotte Suchet et al. (2003), Global Biogeochemical Cycles 17(2), 1038; values as tabulated in cGENIE"
 IPCC = "IPCC (2006), Guidelines for National Greenhouse Gas Inventories, volume 2, chapters 1 and 2"
+UNCONFIRMED = (
+    "calorific values of coke-oven, blast-furnace and converter gas and of liquefied natural gas (GB/T 2589) were not "
+    "confirmed by a second source"
+)
 POSITIVE = (0.0, math.inf)
 FRACTION = (0.0, 1.0)
 
@@ -207,7 +211,7 @@ FUEL_EMISSIONS = Model(
     build="ensemble.models.emissions:build",
     derives="emissions",
     cost=100.0,
-    source=f"{ZHANG}, equation 1, with the carbon content and oxidation it leaves out; {IPCC}",
+    source=f"{ZHANG}, equation 1, with the carbon content and oxidation it leaves out; {IPCC}; {UNCONFIRMED}",
 )  # fmt: skip
 
 CARBON_BUDGET = Model(
