@@ -294,16 +294,22 @@ def _measure_section(view: _View) -> Section:
         if np.isfinite(halved[best])
         else "."
     )
+    some = bool(np.isfinite(halved).any())
     rows = tuple(
         (
             _name(view.inputs[g]),
-            _fall(float(halved[g]), variance),
+            *((_fall(float(halved[g]), variance),) if some else ()),
             _fall(float(removed[g]), variance),
             number(float(max(variance - max(removed[g], 0.0), 0.0) ** 0.5), variance**0.5 / 20.0),
         )
         for g in order
     )
-    header = ("input", "variance falls if its error is halved", "if it is removed", "standard deviation then")
+    falls = (
+        ("variance falls if its error is halved", "if it is removed")
+        if some
+        else ("variance falls if its error is removed",)
+    )
+    header = ("input", *falls, "standard deviation then")
     caption = f"What to measure next: expected effect on {view.noun} at the last record; the standard deviation is now {number(variance**0.5, variance**0.5 / 20.0)}."
     if len(view.scenarios) > 1:
         caption += f" Scenario: {view.titles[scenario]}."
@@ -312,6 +318,7 @@ def _measure_section(view: _View) -> Section:
         lead,
         figures=(_falls_figure(view, order[:DRAWN]),),
         tables=(Table(header, rows, caption),),
+        notes=() if some else ("What halving an error would bring needs the surrogate, which was skipped.",),
     )
 
 
@@ -341,6 +348,7 @@ def _falls_figure(view: _View, order: np.ndarray) -> Figure:
         height=64 + 33 * len(order),
     )
     legend = ((swatch("band", PALETTE[0]), "error halved"), (swatch("band", tint(PALETTE[0], 0.3)), "error removed"))
+    legend = legend if np.isfinite(view.last("fall_if_halved", scenario)).any() else legend[1:]
     return Figure((panel,), f"Expected fall of the variance of {view.noun} at the last record.", legend)
 
 

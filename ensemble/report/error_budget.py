@@ -62,7 +62,7 @@ def _rows(
     share = np.clip(np.nan_to_num(here[f"{output}_first_order"].values), 0.0, None)
     alone = np.sqrt(share * float(here[f"{output}_variance"]))
     rows = [
-        (str(label), number(float(one)), percent(float(REACH * one / mean)), percent(float(part)))
+        (str(label).replace("_", " "), number(float(one)), percent(float(REACH * one / mean)), percent(float(part)))
         for label, one, part in sorted(
             zip(here["parameter"].values, alone, share, strict=True), key=lambda entry: -float(entry[1])
         )
