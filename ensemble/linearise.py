@@ -37,11 +37,6 @@ class Linearised:
     correlation: np.ndarray
     jacobian: Mapping[str, np.ndarray]
 
-    def covariance(self, site: int) -> np.ndarray:
-        """Covariance of the draws at a site, shape (d, d)."""
-        sd = self.sd[:, site if self.sd.shape[1] > 1 else 0]
-        return self.correlation * np.outer(sd, sd)
-
 
 def linearise(plan: Plan, sites: slice = slice(None)) -> Linearised | None:
     """Gradients of a plan's outputs at some sites; ``None`` where no scalar is drawn from a distribution."""

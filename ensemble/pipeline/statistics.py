@@ -109,15 +109,13 @@ def _first_order(plan: Plan, sites: slice) -> dict[str, xr.Variable]:
         return {}
     variables = {"parameter": xr.Variable("parameter", np.array(flat.labels), {"long_name": "uncertain input"})}
     for spec in plan.outputs:
-        jacobian = flat.jacobian[spec.name]
-        places = range(jacobian.shape[2])
-        sd = np.stack([delta_sd(jacobian[:, :, site], flat.covariance(site)) for site in places], axis=1)
-        by_site = [first_order_contributions(jacobian[:, :, site], flat.sd[:, site]) for site in places]
+        moved = first_order_contributions(flat.jacobian[spec.name], flat.sd[:, None])
+        sd = delta_sd(moved, flat.correlation)  # of draws in units of their standard deviation
         dims = ("scenario", "site", *spec.dims)
         note = {"comment": "first order, from the model's gradients; noise series and weather are not in it"}
         attributes = cf_attributes(spec) | note
         attributes.pop("standard_name", None)
         variables[f"{spec.name}_sd_delta"] = xr.Variable(dims, sd, attributes)
         one_sd = attributes | {"long_name": f"change of {spec.long_name} for one standard deviation of an input"}
-        variables[f"{spec.name}_first_order"] = xr.Variable(("parameter", *dims), np.stack(by_site, axis=2), one_sd)
+        variables[f"{spec.name}_first_order"] = xr.Variable(("parameter", *dims), moved, one_sd)
     return variables

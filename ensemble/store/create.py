@@ -16,7 +16,16 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from ensemble.errors import StoreRefused
 from ensemble.provenance import Provenance
 from ensemble.store.files import LocalFolder
-from ensemble.store.ledger import BARE_GROUP, Entries, StageRecord, array_digest, now, recorded_groups, write_record
+from ensemble.store.ledger import (
+    BARE_GROUP,
+    Entries,
+    StageRecord,
+    array_digest,
+    now,
+    record_key,
+    recorded_groups,
+    write_record,
+)
 from ensemble.store.place import Folder, Place, folder_at
 from ensemble.store.template import ArrayTemplate, Stage, Tiling, fill_value
 
@@ -34,7 +43,7 @@ def create_store(path: Place, provenance: Provenance, stages: Sequence[Stage], a
         StoreFull, StoreRefused: the folder cannot be written.
         ValueError: a stage contradicts itself.
     """
-    with folder_at(path).drafted() as folder:
+    with folder_at(path).drafted(f"{record_key(stages[0].name)}/zarr.json") as folder:
         root = {**attrs, **provenance.as_attributes(), "format": STORE_FORMAT, "tiling": stages[0].tiling.as_dict()}
         make_group(folder, "", root)
         make_group(folder, "ledger", {"long_name": "finished tiles of each stage, with the digest of their bytes"})

@@ -300,8 +300,11 @@ class LocalFolder:
         return len(leftovers)
 
     @contextmanager
-    def drafted(self) -> Iterator[LocalFolder]:
+    def drafted(self, first: str) -> Iterator[LocalFolder]:
         """A folder to fill under another name, which then gets this one, so that a kill leaves no half of it.
+
+        Args:
+            first: of no use here, where all appears at once.
 
         Raises:
             StoreFull, StoreRefused: it cannot be written.

@@ -199,11 +199,12 @@ class ObjectFolder:
         return 0
 
     @contextmanager
-    def drafted(self) -> Iterator[LocalFolder]:
+    def drafted(self, first: str) -> Iterator[LocalFolder]:
         """A local folder to fill, which is then uploaded without replacing anything.
 
-        The record that makes it count is the first object and is made in one step, so that of several
-        processes one is first; it holds the bytes of all the others, which any run can put there.
+        Args:
+            first: key of the record that makes it count. It is made in one step, so that of several processes one
+                is first; it holds the bytes of the others, which any run can put there.
 
         Raises:
             FileExistsError: another process was first.
@@ -211,16 +212,10 @@ class ObjectFolder:
         with TemporaryDirectory() as scratch:
             draft = LocalFolder(Path(scratch))
             yield draft
-            first, *others = sorted(draft.keys(), key=lambda key: (not _is_record(key), key))
             if not self.create(first, draft.read(first) or b""):
                 raise FileExistsError(str(self.root / first))
-            for key in others:
+            for key in draft.keys(""):
                 self.create(key, draft.read(key) or b"")
-
-
-def _is_record(key: str) -> bool:
-    parts = key.split("/")
-    return len(parts) == 3 and parts[0] == "ledger" and parts[2] == "zarr.json"
 
 
 @functools.cache
@@ -255,4 +250,4 @@ def _reason(error: Exception) -> str:
         return "access is denied; credentials come from the environment, for example AWS_ACCESS_KEY_ID"
     if isinstance(error, NotFoundError) or "NoSuchBucket" in str(error):
         return "there is no such bucket"
-    return "the service does not answer as it should; AWS_ENDPOINT_URL says where it is, ensemble --verbose says more"
+    return "the service does not answer as it should; AWS_ENDPOINT_URL says where it is"

@@ -66,12 +66,13 @@ def first_order_contributions(jacobian: np.ndarray, sd: np.ndarray) -> np.ndarra
 
     Args:
         jacobian: shape (d, ...).
-        sd: standard deviation of each input, shape (d,).
+        sd: standard deviation of each input, shape (d,), or with more of the axes of ``jacobian`` (1 where equal).
 
     Returns:
         Shape (d, ...), signed, in the output's unit.
     """
-    return np.asarray(jacobian, np.float64) * np.asarray(sd, np.float64).reshape(-1, *(1,) * (jacobian.ndim - 1))
+    sd = np.asarray(sd, np.float64)
+    return np.asarray(jacobian, np.float64) * sd.reshape(*sd.shape, *(1,) * (jacobian.ndim - sd.ndim))
 
 
 def delta_warnings(

@@ -80,7 +80,7 @@ def keys(url):
 
 def draft_again(url):
     """Another creator of the same store, with other bytes."""
-    with folder_at(url).drafted() as draft:
+    with folder_at(url).drafted("ledger/members/zarr.json") as draft:
         for key in keys(url):
             draft.write(key, b"of another creator")
 
