@@ -1,6 +1,7 @@
 """What a study that somebody else wrote cannot do, and what a run never writes down."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_path_into_the_system_is_refused(tmp_path, path):
     study = write_toy(tmp_path, STUDY + f"sites: {path}\n")
     with pytest.raises(InputError, match=rf"the path {path} leads to /(private/)?(etc|proc)/.* no data"):
         load_plan(study, [], None, None)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no disk in memory here")
+def test_data_may_lie_on_a_disk_in_memory(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        (Path(folder) / "sites.csv").write_text("site\na\nb\n")
+        study = write_toy(tmp_path, STUDY + f"sites: {folder}/sites.csv\n")
+        assert load_plan(study, [], None, None).sites == ("a", "b")
 
 
 def test_secrets_of_the_environment_are_written_nowhere(tmp_path, monkeypatch):

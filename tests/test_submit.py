@@ -84,7 +84,7 @@ def test_status_follows_files_when_the_scheduler_is_down(tmp_path, monkeypatch):
     note = {"array": "12", "finish": "13", "elements": 4, "submitted": 0.0}
     (folder / "submitted.json").write_text(json.dumps(note))
     for number, state in enumerate(("done", "running", "failed")):
-        (folder / f"work-{number}.state").write_text(f"{state} 1 node\n")
+        (folder / f"work-12_{number}.state").write_text(f"{state} 1 node\n")
     (folder / "work-12_1.log").write_text("first\rlast words\n\n")
     done = ensemble("status", store)
     assert done.exit_code == 0, done.output

@@ -20,6 +20,8 @@ PATH_KEYS = ("file", "forcing", "sites", "model", "store", "path")
 
 # A study that somebody else wrote must not read these.
 SYSTEM_PLACES = ("/boot", "/dev", "/etc", "/private/etc", "/proc", "/run/secrets", "/sys")
+# Files in memory, which users put data into.
+MEMORY_DISK = "/dev/shm"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class StudyFile:
         """
         path = self.folder / Path(written).expanduser()
         real = path.resolve()
-        if any(real.is_relative_to(place) for place in SYSTEM_PLACES):
+        if any(real.is_relative_to(place) for place in SYSTEM_PLACES) and not real.is_relative_to(MEMORY_DISK):
             raise InputError(
                 f"the path {written} leads to {real}, which is the system's and no data", self.document.file
             )

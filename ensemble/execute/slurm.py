@@ -7,6 +7,7 @@ state in a small file, so that nobody has to ask the scheduler how far it is.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -51,11 +52,11 @@ class Jobs:
     def array_script(self, settings: Slurm) -> str:
         """The script of the array."""
         head = {"array": f"0-{self.elements - 1}", "output": self.folder / "work-%A_%a.log"}
-        return self._script(settings, head, self.work, "work-${SLURM_ARRAY_TASK_ID}")
+        return self._script(settings, head, self.work, "work-${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}")
 
     def finish_script(self, settings: Slurm) -> str:
         """The script of the job that fills gaps, reduces and reports."""
-        return self._script(settings, {"output": self.folder / "finish-%j.log"}, self.finish, "finish")
+        return self._script(settings, {"output": self.folder / "finish-%j.log"}, self.finish, "finish-${SLURM_JOB_ID}")
 
     def _script(self, settings: Slurm, head: dict[str, Any], command: Sequence[str], state: str) -> str:
         megabytes = f"{-(-self.memory // 10**6)}M"
@@ -101,14 +102,12 @@ def submit(jobs: Jobs, settings: Slurm) -> tuple[str, str]:
     """Write the scripts and hand them to SLURM; returns the numbers of the array and of the dependent job.
 
     Raises:
-        StoreRefused: SLURM is not there or refuses; jobs of an earlier submission are still queued.
+        StoreRefused: SLURM is not there or refuses; jobs of an earlier submission, but for this one, are still queued.
     """
-    note = read_note(jobs.folder)
-    if note and (queued := _queued([note["array"], note["finish"]])):
+    note, here = read_note(jobs.folder), os.environ.get("SLURM_JOB_ID")
+    if note and (queued := [number for number in _queued([note["array"], note["finish"]]) if number != here]):
         raise StoreRefused(f"jobs {', '.join(queued)} already work on this store; wait for them or scancel them first")
     jobs.folder.mkdir(parents=True, exist_ok=True)
-    for path in jobs.folder.glob("*.state"):
-        path.unlink()
     work, finish = jobs.folder / "work.sh", jobs.folder / "finish.sh"
     work.write_text(jobs.array_script(settings))
     finish.write_text(jobs.finish_script(settings))
@@ -184,14 +183,14 @@ def job_status(folder: Path) -> JobStatus | None:
     note = read_note(folder)
     if note is None:
         return None
-    states = [_state(folder / f"work-{number}.state") for number in range(note["elements"])]
+    states = [_state(folder / f"work-{note['array']}_{number}.state") for number in range(note["elements"])]
     counts = {name: states.count(name) for name in ("pending", "running", "done", "failed", "stopped")}
     logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
     return JobStatus(
         note["array"],
         note["finish"],
         **counts,
-        reduction=_state(folder / "finish.state"),
+        reduction=_state(folder / f"finish-{note['finish']}.state"),
         last_line=next((line for path in reversed(logs) if (line := _last_line(path))), ""),
     )
 
