@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ensemble.config.execution import Dask, Slurm
@@ -130,7 +129,7 @@ def _here(number: int) -> Any:
 def _queued(queue: Queue, number: int) -> Iterator[Any]:
     """Workers that are jobs of a queue. They are on other machines, so everything is encrypted and authenticated.
 
-    The certificates are made for this run, lie in a folder that only this user can read, and go with it.
+    The certificates are made for this run, lie in files that only this user can read, and go with the cluster.
     """
     slurm = queue.slurm
     try:
@@ -144,25 +143,24 @@ def _queued(queue: Queue, number: int) -> Iterator[Any]:
     prologue = [f"module load {shlex.quote(module)}" for module in slurm.modules]
     prologue += [f"export {name}={shlex.quote(value)}" for name, value in slurm.environment.items()]
     queue.folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".dask-", dir=queue.folder) as folder:
-        cluster = SLURMCluster(
-            account=slurm.account,
-            cores=slurm.cpus,
-            processes=1,
-            memory=f"{slurm.memory}iB" if slurm.memory else f"{queue.memory}B",
-            walltime=slurm.time,
-            job_extra_directives=[f"--{key}={value}" for key, value in given.items() if value is not None],
-            job_script_prologue=prologue,
-            log_directory=str(queue.folder),
-            local_directory=folder,
-            shared_temp_directory=folder,
-            security=Security.temporary(),
-            protocol="tls://",
-            n_workers=number,
-            scheduler_options={"dashboard_address": None},
-        )
-        with cluster:
-            yield cluster
+    folder = str(queue.folder)
+    with SLURMCluster(
+        account=slurm.account,
+        cores=slurm.cpus,
+        processes=1,
+        memory=f"{slurm.memory}iB" if slurm.memory else f"{queue.memory}B",
+        walltime=slurm.time,
+        job_extra_directives=[f"--{key}={value}" for key, value in given.items() if value is not None],
+        job_script_prologue=prologue,
+        log_directory=folder,
+        local_directory=folder,
+        shared_temp_directory=folder,
+        security=Security.temporary(),
+        protocol="tls://",
+        n_workers=number,
+        scheduler_options={"dashboard_address": None},
+    ) as cluster:
+        yield cluster
 
 
 @contextmanager

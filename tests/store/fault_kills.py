@@ -218,7 +218,7 @@ def end_by_sigterm(folder, study, times, chance):
     if ended(child(ensemble, "run", study, "--out", folder / "undisturbed.zarr", *settings)):
         raise SystemExit("the undisturbed run failed")
     duration, digest = time.monotonic() - started, open_store(folder / "undisturbed.zarr").digest()
-    sent = slowest = equal = lost_tiles = stores = 0
+    sent = slowest = equal = lost_tiles = stores = early = 0
     path, before = folder / "ended_0.zarr", {}
     while sent < times or before:
         process = child(ensemble, "run", study, "--out", path, *settings)
@@ -227,10 +227,10 @@ def end_by_sigterm(folder, study, times, chance):
             os.kill(process, signal.SIGTERM)
         asked = time.monotonic()
         code = ended(process)
-        if code not in (0, 3):
+        if code not in (0, 3, -signal.SIGTERM):
             raise SystemExit(f"a run ended with {code}")
-        if code == 3:
-            sent, slowest = sent + 1, max(slowest, time.monotonic() - asked)
+        if code:
+            sent, slowest, early = sent + 1, max(slowest, time.monotonic() - asked), early + (code < 0)
         after = finished(path)
         lost_tiles, before = lost_tiles + lost(before, after), after
         if code == 0:
@@ -238,5 +238,5 @@ def end_by_sigterm(folder, study, times, chance):
             shutil.rmtree(path)
             path, before = folder / f"ended_{stores}.zarr", {}
     held = sent if slowest < 10 and equal == stores and not lost_tiles else 0
-    remark = f"slowest {slowest:.2f} s; {equal} of {stores} stores equal, {lost_tiles} finished tiles redone"
+    remark = f"slowest {slowest:.2f} s, {early} before the program had begun; {equal} of {stores} stores equal, {lost_tiles} finished tiles redone"
     return "SIGTERM of ensemble run", times, held, remark
