@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # Keys of a study that never change a number.
-LEFT_OUT = ("title", "institution", "license", "execution", "report")
+LEFT_OUT = ("title", "institution", "license", "execution", "report", "criteria", "twin")
 # Packages whose version is recorded; those of PLATFORM_PACKAGES decide the last bits of a number.
 RECORDED_PACKAGES = (
     "jax", "jaxlib", "numpy", "scipy", "numpyro", "optax", "xarray", "zarr", "numcodecs", "dask", "arviz", "pandas",
@@ -44,7 +44,7 @@ def digest_of(value: Any) -> str:
 
 
 def numbers_that_matter(study: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved study without the keys that never change a number (title, execution, report)."""
+    """A resolved study without the keys that never change a number (title, execution, report, criteria, twin)."""
     return {key: value for key, value in study.items() if key not in LEFT_OUT}
 
 

@@ -16,6 +16,7 @@ from ensemble.config.execution import Execution
 from ensemble.config.given import Inputs, Observations, RasterSites, Scenario
 from ensemble.config.record import Number, Record
 from ensemble.config.stages import Credits, Decompose, Indicator, Mapping, Totals
+from ensemble.config.twin import Criterion, Twin
 from ensemble.config.uncertain import Correlation, SpatialField, Uncertain
 
 FORMAT = 1
@@ -143,4 +144,8 @@ class StudyRecord(Record):
     indicators: dict[str, Indicator] = Field(
         default={}, description="statistics of each member's series or map, by name"
     )
+    criteria: dict[str, Criterion] = Field(
+        default={}, description="limits fixed before anything is fitted, by name; `ensemble assess` checks them"
+    )
+    twin: Twin | None = Field(default=None, description="how `ensemble update` takes in new measurements")
     report: ReportOptions = Field(default=ReportOptions(), description="what the report shows")

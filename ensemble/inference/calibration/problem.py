@@ -37,6 +37,7 @@ class Problem:
         straighten: from coordinates in which the posterior is nearer to a Gaussian, shape (size,), to scores and the
             logarithm of the Jacobian.
         pool_noise: from parameter values to the covariance of all rows by process noise on the pools; ``None`` without.
+        pools: the pools that get this noise; ``None`` without.
         notes: sentences for the user.
     """
 
@@ -46,6 +47,7 @@ class Problem:
     predict: Callable[[Values], jax.Array]
     straighten: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
     pool_noise: Callable[[Values], jax.Array] | None = None
+    pools: PoolCourse | None = None
     notes: tuple[str, ...] = ()
 
     def extra(self, values: Values, predicted: jax.Array) -> jax.Array | None:
@@ -102,10 +104,11 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
     places = np.array([plan.sites.index(name) for name in pairs["site"]])
     predict = _predictor(plan, rows, parameters, arms, places)
     straighten = straight_coordinates(plan, rows, parameters, arms, places)
-    noise = _pool_noise(plan, settings, rows, parameters, arms, places)
+    course = _pool_course(plan, settings, rows, parameters, arms, places)
+    noise = _pool_noise(course, rows)
     if noise is not None and errors.is_log.any():
         notes.append("process noise on the pools is exact for normal errors; with lognormal errors it is linearised")
-    return Problem(parameters, rows, errors, predict, straighten, noise, (*notes, *_few(rows, parameters)))
+    return Problem(parameters, rows, errors, predict, straighten, noise, course, (*notes, *_few(rows, parameters)))
 
 
 def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
@@ -232,14 +235,31 @@ def noise_covariance(
     return jnp.einsum("p,abpq,q->ab", observe, pools, observe)[np.ix_(records, records)]
 
 
-def _pool_noise(
+@dataclass(frozen=True)
+class PoolCourse:
+    """The pools of every (scenario, site) pair between records, and how much noise they get there.
+
+    Args:
+        build: from parameter values to maps (pairs, records, ...), pools before the first (pairs, pools), and the vector
+            that takes pools to the observed stock (pools,).
+        records: rising record numbers; interval i ends at record i.
+        years: length of each interval, (records,).
+        rate: noise per square root of a year as a fraction of each pool, from parameter values.
+    """
+
+    build: Callable[[Values], tuple[Affine, jax.Array, jax.Array]]
+    records: tuple[int, ...]
+    years: np.ndarray
+    rate: Callable[[Values], Any]
+
+
+def _pool_course(
     plan: Plan, settings: Calibrate, rows: pd.DataFrame, parameters: Parameters, arms: np.ndarray, places: np.ndarray
-) -> Callable[[Values], jax.Array] | None:  # fmt: skip
-    """Covariance of all rows by process noise on the pools, from parameter values; pairs are independent."""
+) -> PoolCourse | None:
     wanted, model = settings.model_error, plan.bound.model
     if wanted is None or wanted.kind != "pools":
         return None
-    names = tuple(rows["variable"].unique())
+    names: tuple[str, ...] = tuple(rows["variable"].unique())
     if model.pool_maps is None or len(names) > 1:
         text = f"process noise on the pools needs one observed stock of a linear model; {model.name} with {', '.join(names)} is not"
         raise plan.study.error(("calibrate", "model_error"), text)
@@ -247,30 +267,48 @@ def _pool_noise(
     build = resolve(model.pool_maps)(BuildSettings(plan.bound.options, plan.steps_per_record, names), records)
     calendar, read = plan.base.calendar, perturbed_inputs(plan)
     assert calendar is not None
-    years = jnp.asarray(
-        np.diff([0, *(record + 1 for record in records)]) * plan.steps_per_record / calendar.axis.per_year
-    )
+    years = np.diff([0, *(record + 1 for record in records)]) * plan.steps_per_record / calendar.axis.per_year
     base, axes = base_by_pair(plan, arms, places)
-    columns = np.searchsorted(records, rows["record"].to_numpy(int))
-    pair = rows["pair"].to_numpy()
     labels = {scalar.label for scalar in plan.uncertainty.scalars}
-    every, together = np.arange(len(records)), np.equal.outer(pair, pair)
 
-    def covariance(base: Values, values: Values) -> jax.Array:
-        by_pair = parameters.by_pair(values, labels)
-        number_axes = {name: 0 if jnp.ndim(value) else None for name, value in by_pair.items()}
+    def every_pair(base: Values, values: Values) -> tuple[Affine, jax.Array, jax.Array]:
+        numbers = parameters.by_pair(values, labels)
+        number_axes = {name: 0 if jnp.ndim(value) else None for name, value in numbers.items()}
 
-        def one(numbers: Values, base: Values) -> jax.Array:
+        def one(numbers: Values, base: Values) -> tuple[Affine, jax.Array, jax.Array]:
             maps, start, observe = build(read(numbers, {}, 0, base))
-            return noise_covariance(maps, start, years, values["model_error"], observe[names[0]], every)
+            return maps, start, observe[names[0]]
 
-        blocks = jax.vmap(one, in_axes=(number_axes, axes), axis_size=len(arms))(by_pair, base)
+        out = (0, 0, None)
+        return jax.vmap(one, in_axes=(number_axes, axes), out_axes=out, axis_size=len(arms))(numbers, base)
+
+    example = {k: v for k, v in parameters.values(jnp.zeros(parameters.size)).items() if k in labels}
+    quick = hoist(every_pair, base, example)
+    rate = float(wanted.sd) if isinstance(wanted.sd, float | int) else None
+    return PoolCourse(
+        lambda values: quick({name: values[name] for name in example}),
+        records,
+        years,
+        lambda values: values["model_error"] if rate is None else rate,
+    )
+
+
+def _pool_noise(course: PoolCourse | None, rows: pd.DataFrame) -> Callable[[Values], jax.Array] | None:
+    """Covariance of all rows by process noise on the pools, from parameter values; pairs are independent."""
+    if course is None:
+        return None
+    columns = np.searchsorted(course.records, rows["record"].to_numpy(int))
+    pair = rows["pair"].to_numpy()
+    every, together = np.arange(len(course.records)), np.equal.outer(pair, pair)
+    years = jnp.asarray(course.years)
+
+    def covariance(values: Values) -> jax.Array:
+        maps, start, observe = course.build(values)
+        rate = course.rate(values)
+        blocks = jax.vmap(lambda maps, start: noise_covariance(maps, start, years, rate, observe, every))(maps, start)
         return jnp.where(together, blocks[pair[:, None], columns[:, None], columns[None, :]], 0.0)
 
-    fixed = {"model_error": float(wanted.sd)} if isinstance(wanted.sd, float | int) else {}
-    example = {**parameters.values(jnp.zeros(parameters.size)), **{k: jnp.asarray(v) for k, v in fixed.items()}}
-    quick = hoist(covariance, base, example)
-    return lambda values: quick({name: jnp.asarray({**values, **fixed}[name]) for name in example})
+    return covariance
 
 
 def base_by_pair(
@@ -289,4 +327,4 @@ def base_by_pair(
     return base, axes
 
 
-__all__ = ["Problem", "base_by_pair", "make_problem"]
+__all__ = ["PoolCourse", "Problem", "base_by_pair", "make_problem"]
