@@ -10,7 +10,7 @@ from ensemble.cli.common import Verbosity, app
 
 # Each module adds its commands to the application; the order here is that of `ensemble --help`.
 # isort: off
-from ensemble.cli import running, inference, products, reference  # noqa: F401
+from ensemble.cli import running, inference, twin, products, reference  # noqa: F401
 # isort: on
 
 __all__ = ["app", "main"]

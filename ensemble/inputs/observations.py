@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ensemble.config import StudyFile, SuspiciousInput
+from ensemble.config import InputError, StudyFile, SuspiciousInput
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.dataset_table import SUFFIXES, read_dataset_table
 from ensemble.inputs.stock_parts import UNITS, compose, part_column
@@ -17,6 +18,7 @@ from ensemble.specs import OutputSpec
 from ensemble.units import conversion
 
 STOCK_UNIT = "t C/ha"
+COLUMNS = ("scenario", "site", "time", "record", "variable", "value", "error")
 
 
 def read_observations(
@@ -40,13 +42,37 @@ def read_observations(
         InputError: an unknown variable, scenario or site, a time outside the run, a missing or
             non-positive error, a part of a stock that is missing or impossible, or the same measurement twice.
     """
-    columns = ["scenario", "site", "time", "record", "variable", "value", "error"]
     settings = study.record.observations
     if settings is None:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=list(COLUMNS))
     file = study.path(settings.file)
     blamed = study.error(("observations", "file"), f"the file {file} does not exist")
-    table = read_dataset_table(file, blamed) if file.suffix in SUFFIXES else read_table(file, blamed)
+    return observations_of(
+        study, read_measurements(file, blamed), outputs, scenarios, sites, calendar, steps_per_record
+    )
+
+
+def read_measurements(file: Path, blamed: InputError | None = None) -> Table:
+    """A table of measurements as text: CSV, or NetCDF by its ending."""
+    return read_dataset_table(file, blamed) if file.suffix in SUFFIXES else read_table(file, blamed)
+
+
+def observations_of(
+    study: StudyFile,
+    table: Table,
+    outputs: Mapping[str, OutputSpec],
+    scenarios: Sequence[str],
+    sites: Sequence[str],
+    calendar: Calendar | None,
+    steps_per_record: int,
+    repeats: bool = False,
+) -> pd.DataFrame:
+    """The measurements of one table by the rules of a study that has ``observations``; see :func:`read_observations`.
+
+    A column ``units`` gives a row a unit of its own. With ``repeats`` the same measurement may stand there twice.
+    """
+    columns, settings = list(COLUMNS), study.record.observations
+    assert settings is not None
     names = _column(table, "variable", settings.variable, outputs, study, "output")
     arms = _column(table, "scenario", scenarios[0] if len(scenarios) == 1 else None, scenarios, study, "scenario")
     places = _column(table, "site", sites[0] if len(sites) == 1 else None, sites, study, "site")
@@ -64,7 +90,8 @@ def read_observations(
             "error": errors,
         }
     )
-    _refuse_repeats(table, frame)
+    if not repeats:
+        _refuse_repeats(table, frame)
     others = {name: cells for name, cells in _others(table, columns).items() if name not in _part_columns()}
     if "depth" in others and settings.parts is not None:
         others["depth"] = others["depth"] * conversion(settings.parts.depth.units or UNITS["depth"], UNITS["depth"])[0]
@@ -85,7 +112,7 @@ def _measured(
     values, errors = np.empty(len(table)), np.empty(len(table))
     if len(whole):
         rows = table.rows(whole)
-        factors = np.array([_factor(study, rows, specs[row]) for row in whole])
+        factors = np.array([_factor(study, rows, number, specs[row]) for number, row in enumerate(whole)])
         values[whole] = rows.numbers("value") * factors
         errors[whole] = _errors(study, rows, values[whole], factors)
     if settings.parts is None or not len(composed):
@@ -143,7 +170,13 @@ def _column(
     return cells
 
 
-def _factor(study: StudyFile, table: Table, spec: OutputSpec) -> float:
+def _factor(study: StudyFile, table: Table, row: int, spec: OutputSpec) -> float:
+    own = table.columns["units"][row] if "units" in table.columns else ""
+    if own:
+        try:
+            return conversion(own, spec.units)[0]
+        except ValueError as error:
+            raise table.error(row, "units", str(error)) from None
     asked = study.record.observations and study.record.observations.units
     written = asked.get(spec.name) if isinstance(asked, dict) else asked
     try:

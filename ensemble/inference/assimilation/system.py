@@ -206,7 +206,7 @@ def make_system(problem: Problem) -> System:
     for kind, together in (("walk", errors.walk), ("ar1", errors.ar1)):
         if together is not None:
             shared += [Shared(len(errors.sources), rows, kind) for rows in _groups(together)]
-    pools = 0 if problem.pools is None else _pool_count(problem)
+    pools = 0 if problem.pools is None else len(problem.pools.names)
     return System(problem, dates, slots, tuple(shared), int(problem.rows["pair"].to_numpy(int).max()) + 1, pools)
 
 
@@ -214,9 +214,3 @@ def _groups(together: np.ndarray) -> list[np.ndarray]:
     """Rows of each group of a relation, as masks of floats; rows related to none are left out."""
     first = np.where(np.diag(together) > 0, together.argmax(axis=1), -1)
     return [(first == k).astype(float) for k in dict.fromkeys(first[first >= 0].tolist())]
-
-
-def _pool_count(problem: Problem) -> int:
-    assert problem.pools is not None
-    values = problem.parameters.values(jnp.zeros(problem.parameters.size))
-    return jax.eval_shape(lambda v: problem.pools.build(v)[1], values).shape[1]  # type: ignore[union-attr]

@@ -245,12 +245,14 @@ class PoolCourse:
         records: rising record numbers; interval i ends at record i.
         years: length of each interval, (records,).
         rate: noise per square root of a year as a fraction of each pool, from parameter values.
+        names: of the pools.
     """
 
     build: Callable[[Values], tuple[Affine, jax.Array, jax.Array]]
     records: tuple[int, ...]
     years: np.ndarray
     rate: Callable[[Values], Any]
+    names: tuple[str, ...]
 
 
 def _pool_course(
@@ -285,11 +287,16 @@ def _pool_course(
     example = {k: v for k, v in parameters.values(jnp.zeros(parameters.size)).items() if k in labels}
     quick = hoist(every_pair, base, example)
     rate = float(wanted.sd) if isinstance(wanted.sd, float | int) else None
+    first = {name: value if axes[name] is None else value[0] for name, value in base.items()}
+    numbers = {k: v if jnp.ndim(v) == 0 else v[0] for k, v in parameters.by_pair(example, labels).items()}
+    observe = jax.jit(lambda base: build(read(numbers, {}, 0, base))[2])(first)  # the maps are not needed and not made
+    by_place = {int(np.argmax(v)): name for name, v in observe.items() if np.count_nonzero(v) == 1}
     return PoolCourse(
         lambda values: quick({name: values[name] for name in example}),
         records,
         years,
         lambda values: values["model_error"] if rate is None else rate,
+        tuple(by_place[place] for place in sorted(by_place)),
     )
 
 

@@ -1,0 +1,243 @@
+"""The twin through its commands: data as it comes, exactly once, every past state kept."""
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+from twin_studies import LINE, LINE_DATA, folder
+from typer.testing import CliRunner
+
+from ensemble.cli import app
+from ensemble.errors import Damaged, InputError, StoreRefused
+from ensemble.pipeline.twinning import update_twin
+from ensemble.twin.journal import Journal, journal_folder
+from ensemble.twin.twin import open_twin
+
+HEAD, *ROWS = LINE_DATA.split()
+SMALL = LINE.replace("particles: 1024, forecast_draws: 256", "particles: 128, forecast_draws: 64")
+
+
+def begin(path, rows, text=SMALL):
+    """A twin that has taken in some rows of the line's table."""
+    study = folder(path, text, "\n".join([HEAD, *rows]) + "\n")
+    update_twin(path / "line.zarr", study=study, quiet=True)
+    return path / "line.zarr"
+
+
+def arrive(store, *rows, head=HEAD, name="new.csv"):
+    file = store.with_name(name)
+    file.write_text("\n".join([head, *rows]) + "\n")
+    return update_twin(store, [file], quiet=True)
+
+
+def knowledge(store):
+    """Particles after the last step."""
+    twin = open_twin(journal_folder(store))
+    arrays, _ = twin.snapshot(twin.steps()[-1])
+    return arrays["scores"], arrays["log_weights"]
+
+
+def same(first, second):
+    for a, b in zip(knowledge(first), knowledge(second), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-8)
+
+
+def kinds(store):
+    return [entry.kind for entry in Journal(journal_folder(store)).entries]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The twin that got everything at once."""
+    return begin(tmp_path_factory.mktemp("whole"), ROWS)
+
+
+def test_pieces_give_what_the_whole_gives(tmp_path, whole):
+    store = begin(tmp_path, ROWS[:3])
+    assert kinds(store) == ["received", "begin", "step", "step"]
+    result = arrive(store, *ROWS[3:])
+    assert "4 new" in result.lines[0] and any(line.startswith("one step ahead: ") for line in result.lines)
+    same(store, whole)
+    assert "replay" not in kinds(store)
+
+
+def test_late_and_duplicate_rows_are_replayed_and_said(tmp_path, whole):
+    store = begin(tmp_path, [*ROWS[:2], *ROWS[3:5]])
+    result = arrive(store, ROWS[2], ROWS[4], *ROWS[5:])
+    assert "3 new, 1 known already" in result.lines[0]
+    assert any("replayed from 2001: measurements before 2007 came late or changed" in line for line in result.lines)
+    same(store, whole)
+    before = len(kinds(store))
+    assert any("nothing new" in line for line in update_twin(store, quiet=True).lines)
+    arrive(store, *ROWS, name="again.csv")  # another file with rows that are all known
+    assert len(kinds(store)) == before + 1  # the file is logged, nothing is done
+
+
+def test_revised_and_withdrawn_rows(tmp_path, whole):
+    wrong = ROWS[3].replace("2.8", "8.8")
+    store = begin(tmp_path, [*ROWS[:3], wrong, *ROWS[4:]])
+    with pytest.raises(
+        InputError, match=r"new.csv:2: value: '.*2005.*' was taken in before and differs \(value 8.8 -> 2.8\)"
+    ):
+        arrive(store, ROWS[3])
+    result = arrive(store, ROWS[3] + ",revised", head=HEAD + ",status")
+    assert "1 revised" in result.lines[0]
+    same(store, whole)
+    twin = open_twin(journal_folder(store))
+    name = next(name for name, row in twin.rows.items() if row["value"] == 6.1)
+    short = begin(made(tmp_path, "short"), [*ROWS[:5], ROWS[6]])
+    arrive(store, f"{name},,,withdrawn", head="id,time,value,status", name="back.csv")
+    same(store, short)
+    with pytest.raises(InputError, match="there is no measurement 'nothing' to withdraw"):
+        arrive(store, "nothing,,,withdrawn", head="id,time,value,status", name="no.csv")
+
+
+def made(path, name):
+    (path / name).mkdir()
+    return path / name
+
+
+def test_every_past_state_can_be_opened(tmp_path):
+    store = begin(tmp_path, ROWS[:4])
+    first = next(e.number for e in Journal(journal_folder(store)).entries if e.kind == "step")
+    arrive(store, *ROWS[4:])
+    result = CliRunner().invoke(app, ["update", str(store), "--at", str(first)])
+    assert result.exit_code == 0 and "known after 2001" in result.output and "slope" in result.output
+    result = CliRunner().invoke(app, ["update", str(store), "--at", "1"])
+    assert result.exit_code == 2 and "is no step" in result.output
+
+
+def test_a_kill_at_any_entry_loses_nothing_and_takes_nothing_twice(tmp_path, whole, monkeypatch):
+    study = folder(tmp_path, SMALL, LINE_DATA)
+    store, append, left = tmp_path / "line.zarr", Journal.append, [0]
+
+    def dying(self, kind, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return append(self, kind, data)
+
+    monkeypatch.setattr(Journal, "append", dying)
+    for survived in (1, 2, 1):
+        left[0] = survived
+        with pytest.raises(KeyboardInterrupt):
+            update_twin(store, study=study, quiet=True)
+    left[0] = 100
+    update_twin(store, study=study, quiet=True)
+    same(store, whole)
+    assert kinds(store).count("step") == kinds(whole).count("step")
+    assert kinds(store).count("received") == 1
+
+
+def test_a_changed_prior_begins_a_new_line(tmp_path):
+    store = begin(tmp_path, ROWS[:3])
+    study = tmp_path / "study.yaml"
+    study.write_text(SMALL.replace("mean: 0, sd: 1", "mean: 0, sd: 2"))
+    result = update_twin(store, study=study, quiet=True)
+    assert any("line 2 begins" in line and "slope" in line for line in result.lines)
+    twin = open_twin(journal_folder(store))
+    assert len(twin.steps(1)) == len(twin.steps(2)) == 2
+    assert len(knowledge(store)[0])
+    # what only looks ahead does not
+    study.write_text(study.read_text().replace("horizon: 10", "horizon: 5"))
+    update_twin(store, study=study, quiet=True)
+    assert len(open_twin(journal_folder(store)).begins) == 2
+
+
+def test_an_inbox_takes_each_file_once_and_one_wrong_file_stops_no_other(tmp_path):
+    store = begin(tmp_path, ROWS[:3])
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "a.csv").write_text("time,value\n1990,3\n")
+    (inbox / "b.csv").write_text("\n".join([HEAD, *ROWS[3:5]]) + "\n")
+    (inbox / "half.csv").write_text("time,value\n2006,4.")
+    (inbox / ".hidden.csv").write_text("nonsense")
+    result = CliRunner().invoke(app, ["--quiet", "update", str(store), "--inbox", str(inbox)])
+    assert result.exit_code == 2
+    assert "a.csv:2: time: 1990 lies outside the run" in result.output
+    assert "b.csv: 2 new" in result.output and "half.csv: its last line has no end" in result.output
+    (inbox / "a.csv").unlink()
+    with (inbox / "half.csv").open("a") as file:
+        file.write("9\n")
+    result = CliRunner().invoke(app, ["--quiet", "update", str(store), "--inbox", str(inbox)])
+    assert result.exit_code == 0 and "half.csv: " in result.output and "b.csv" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "message"),
+    [
+        ("time,value", "1999,3", "new.csv:2: time: 1999 lies outside the run"),
+        ("site,time,value", "nowhere,2012,3", "new.csv:2: site: there is no site 'nowhere'; allowed: site"),
+        ("time,value", "2012", "new.csv:2: the row has 1 cells; the header has 2"),
+        (
+            "time,value,status",
+            "2012,3,perhaps",
+            "status: 'perhaps' is not allowed; allowed: measured, revised, withdrawn",
+        ),
+        ("time,value,units", "2012,3,t C/ha", "new.csv:2: units: "),
+        ("time,value", "2028-12-01,3", "new.csv:2: time: 2028-12-01 lies in the future"),
+        ("time,value,status", "2012,3,revised", "there is no measurement 'study/site/level/2013' to revise"),
+    ],
+)
+def test_wrong_tables_are_refused_and_nothing_is_written(tmp_path, whole, head, row, message):
+    before = kinds(whole)
+    with pytest.raises(InputError) as error:
+        arrive(whole, row, head=head)
+    assert message in str(error.value)
+    assert kinds(whole) == before
+
+
+def test_a_clock_that_runs_backwards_another_format_and_a_changed_entry(tmp_path, monkeypatch):
+    store = begin(tmp_path, ROWS[:2])
+    entries = sorted((journal_folder(store) / "journal").iterdir())
+    with monkeypatch.context() as patch:
+        now = time.time()
+        patch.setattr(time, "time", lambda: now - 4000)
+        with pytest.raises(StoreRefused, match="the clock of this machine says"):
+            update_twin(store, quiet=True)
+    text = entries[0].read_text()
+    entries[0].write_text(text.replace("1.4", "1.5"))
+    with pytest.raises(Damaged, match=r"000001.json was changed"):
+        update_twin(store, quiet=True)
+    from ensemble.provenance import digest_of
+
+    body = json.loads(text)
+    body.pop("digest")
+    body |= {"format": 9, "version": "7.0"}
+    entries[0].write_text(json.dumps({**body, "digest": digest_of(body)}))
+    with pytest.raises(StoreRefused, match=r"was written by ensemble 7.0 in format 9"):
+        update_twin(store, quiet=True)
+
+
+def test_a_second_update_at_the_same_time_is_refused_and_a_dead_one_leaves_no_lock(tmp_path):
+    from ensemble.store.lock import WriterLock
+
+    store = begin(tmp_path, ROWS[:2])
+    with WriterLock(journal_folder(store)), pytest.raises(StoreRefused, match="is being written by process"):
+        update_twin(store, quiet=True)
+    update_twin(store, quiet=True)
+    assert os.path.exists(journal_folder(store).with_name(f".{journal_folder(store).name}.lock"))
+
+
+def test_a_damaged_snapshot_is_not_used(tmp_path):
+    store = begin(tmp_path, ROWS[:3])
+    twin = open_twin(journal_folder(store))
+    file = next(iter(sorted((twin.folder / "snapshots").iterdir())))
+    file.write_bytes(file.read_bytes()[:-20])
+    (damaged,) = [s for s in twin.steps() if file.name.startswith(s.data["digest"][:20])]
+    with pytest.raises(Damaged, match="is not what was written"):
+        twin.snapshot(damaged)
+
+
+def test_no_store_and_no_twin(tmp_path):
+    result = CliRunner().invoke(app, ["update", str(tmp_path / "none.zarr")])
+    assert result.exit_code == 2 and "begin one with --study FILE" in result.output
+    assert not journal_folder(tmp_path / "none.zarr").exists()
+
+
+def test_the_page_of_a_twin(whole):
+    page = whole.with_name("line.twin.html").read_text()
+    for title in ("Forecast from today", "Score", "Drift alarm", "Learning", "History"):
+        assert f">{title}</h2>" in page
