@@ -7,7 +7,60 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.common import WRONG_INPUT, Set, StorePath, Verbosity, app, guarded
+from ensemble.cli.common import (
+    DAMAGED,
+    WRONG_INPUT,
+    Members,
+    Out,
+    Seed,
+    Set,
+    StorePath,
+    Study,
+    Verbosity,
+    app,
+    guarded,
+)  # fmt: skip
+
+
+@app.command()
+def prune(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    seed: Seed = None,
+    members: Members = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="total effect, with its interval, below which an input does not matter")
+    ] = 0.01,
+    distance: Annotated[
+        float,
+        typer.Option("--distance", help="largest Wasserstein distance that outputs may move, standard deviations"),
+    ] = 0.1,
+) -> None:
+    """Write a smaller study without the inputs that do not matter, and run it to show that; code 5 where it moved."""
+    with guarded():
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import load_plan
+        from ensemble.pipeline.pruning import prune_plan
+
+        store = out if out is not None else Path("results") / f"{study.stem}.prune.zarr"
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        plan = load_plan(study, set_ or (), seed, members)
+        for line in prune_plan(plan, store, tolerance, distance, Verbosity.quiet).lines:
+            typer.echo(line)
+
+
+@app.command()
+def assess(store: StorePath) -> None:
+    """Check results against the criteria that were fixed before them; code 5 where one is not met."""
+    with guarded():
+        from ensemble.pipeline.assessing import assess_store
+
+        found = assess_store(store)
+        for line in found.lines:
+            typer.echo(line)
+        if not found.passed:
+            raise typer.Exit(DAMAGED)
 
 
 @app.command()
@@ -40,3 +93,26 @@ def update(
             typer.echo(f"error: {line}", err=True)
         if result.refused:
             raise typer.Exit(WRONG_INPUT)
+
+
+@app.command("validate-model")
+def validate_model(
+    store: StorePath,
+    project: Annotated[
+        Path | None, typer.Option("--project", help="store of the project that will be credited")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="store of the calibration (default: the posterior of the study)"),
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", help="measured output, where there are several")] = None,
+) -> None:
+    """Write the validation report of a model, in the shape that VMD0053 asks for; code 5 where a rule does not hold."""
+    with guarded():
+        from ensemble.pipeline.validating import validate_model as validate
+
+        found = validate(store, project, calibration, output)
+        for line in (*found.lines, f"report: {found.report}"):
+            typer.echo(line)
+        if not found.passed:
+            raise typer.Exit(DAMAGED)

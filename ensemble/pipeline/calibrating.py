@@ -8,14 +8,16 @@ import jax
 
 from ensemble.inference.calibration.fit import calibrate
 from ensemble.inference.calibration.tables import arviz_groups, checks
+from ensemble.pipeline.assessing import CHECKS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.layout import root_attributes, stage_of
+from ensemble.pipeline.origin import remember_study
 from ensemble.pipeline.tiles import provenance_of
 from ensemble.plan import Plan
 from ensemble.report.calibration import calibration_lines, calibration_page
 from ensemble.store import Place, open_writer, write_whole
 
-GROUP, CHECKS = "calibration", "calibration_checks"
+GROUP = "calibration"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
     if settings is None:
         raise plan.study.error(("calibrate",), "the study does not ask for a calibration; add calibrate: {}")
     with open_writer(path, provenance_of(plan), [stage_of(plan, bins_for(plan, path))], root_attributes(plan)) as store:
+        remember_study(plan, path)
+        fix_criteria(plan, path, store)
         if not store.has_group(CHECKS):
             with jax.enable_x64(True):
                 fit = calibrate(plan, settings, plan.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ensemble.pipeline import credits, indicators, totals, zones
+from ensemble.pipeline.assessing import STATISTICS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
 from ensemble.pipeline.decomposing import write_decomposition
@@ -17,8 +18,6 @@ from ensemble.pipeline.tiles import compute_tiles, provenance_of
 from ensemble.pipeline.working import work_on_dask
 from ensemble.plan import Plan
 from ensemble.store import Place, StoreWriter, drop_claims, open_writer
-
-STATISTICS = "statistics"
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
         remember_study(plan, path)
+        fix_criteria(plan, path, store)
         if plan.study.record.execution.backend == "dask":
             work_on_dask(plan, store, quiet)
         compute_tiles(plan, store, bins.bins, quiet)

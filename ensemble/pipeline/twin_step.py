@@ -94,11 +94,12 @@ def _state(engine: Engine, forecast: Forecast) -> list[dict[str, Any]]:
 
 def _errors(forecast: Forecast) -> list[dict[str, Any]]:
     """Standard deviation of the last date of each pair's forecast by its layers, each with the errors before it."""
-    rows = forecast.rows[forecast.rows["of_grid"].to_numpy(bool)]
+    rows = forecast.rows.loc[forecast.rows["of_grid"].to_numpy(bool)]
     found = []
     for key, part in rows.groupby(["scenario", "site", "variable"], sort=False):
-        last = part["time"].idxmax()
+        times = part["time"].to_numpy(float)
+        last = int(part.index[np.argmax(times)])
         sds = {name: float(forecast.layers[k][:, last].std(ddof=1)) for k, name in enumerate(LAYERS)}
         place = dict(zip(("scenario", "site", "variable"), map(str, key), strict=True))  # type: ignore[arg-type]
-        found.append({**place, "time": float(part["time"].max()), **sds})
+        found.append({**place, "time": float(times.max()), **sds})
     return found

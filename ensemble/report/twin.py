@@ -20,6 +20,7 @@ from ensemble.report.drawing import INK, colour, draw, swatch, time_axis, tint
 from ensemble.report.fan import draw_points
 from ensemble.report.numbers import MISSING, number, percent, plural
 from ensemble.report.page import write_report
+from ensemble.report.results import rows_where
 from ensemble.report.twin_score import score_section, watch_section
 from ensemble.twin.journal import Entry
 from ensemble.twin.twin import Twin
@@ -110,7 +111,7 @@ def _panel(
     mine = (arrays["row_scenario"] == key[0]) & (arrays["row_site"] == key[1]) & (arrays["row_variable"] == key[2])
     order = np.flatnonzero(mine)[np.argsort(arrays["row_time"][mine])]
     times, layers = arrays["row_time"][order], arrays["layers"][:, :, order].astype(float)
-    past = scores[(scores["scenario"] == key[0]) & (scores["site"] == key[1]) & (scores["variable"] == key[2])]
+    past = rows_where(scores, scenario=key[0], site=key[1], variable=key[2])
     shade, name = colour(place), _title(plan, key[0], key[1])
 
     def paint(figure: Drawing, axes: Axes) -> None:

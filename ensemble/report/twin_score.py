@@ -35,7 +35,7 @@ def score_section(one_step: pd.DataFrame, archived: pd.DataFrame) -> Section:
         )
     found = summary(one_step)
     lead = (
-        f"One step ahead, {found['in_90'] * found['n']:.0f} of {plural(found['n'], 'measurement')} lie inside the 90 % band "
+        f"One step ahead, {found['in_90'] * found['n']:.0f} of {plural(len(one_step), 'measurement')} lie inside the 90 % band "
         f"({0.9 * found['n']:.0f} expected) and {found['in_50'] * found['n']:.0f} inside the 50 % band."
     )
     caption = "Where measurements fell in their predictive distribution one step ahead; flat is right, a hump is too wide a forecast, a bowl too narrow a one."

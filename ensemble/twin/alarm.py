@@ -17,6 +17,7 @@ from scipy.special import betainc, betaln
 from ensemble.twin.score import inside
 
 OUTSIDE = 0.1
+KEYS = ["scenario", "site", "variable"]
 
 
 class Watch(NamedTuple):

@@ -72,7 +72,7 @@ def judge(criteria: Mapping[str, Criterion], tables: Mapping[str, pd.DataFrame])
     for name, criterion in criteria.items():
         table = tables.get(criterion.of, pd.DataFrame())
         if len(table) and criterion.variable is not None:
-            table = table[table["variable"] == criterion.variable]
+            table = table.loc[(table["variable"] == criterion.variable).to_numpy()]
         if table.empty:
             found.append(_verdict(name, "nothing to check it with", criterion, float("nan"), 0))
             continue

@@ -89,7 +89,7 @@ def by_lead(scores: pd.DataFrame) -> pd.DataFrame:
     """
     found, low = [], 0.0
     for high in LEADS:
-        part = scores[(scores["lead"] > low) & (scores["lead"] <= high)]
+        part = scores.loc[((scores["lead"] > low) & (scores["lead"] <= high)).to_numpy()]
         if len(part):
             label = (
                 f"up to {high:g} years"

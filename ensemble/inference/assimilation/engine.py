@@ -13,6 +13,7 @@ import pandas as pd
 
 from ensemble.config.calibration import Calibrate
 from ensemble.config.twin import Twin
+from ensemble.inference.assimilation.batches import over_particles
 from ensemble.inference.assimilation.ensemble_kalman import analysis, es_mda
 from ensemble.inference.assimilation.evidence import date_densities
 from ensemble.inference.assimilation.futures import draw_states, make_known, make_layers, only
@@ -149,7 +150,7 @@ class Engine:
             predicted = predicted[rows]
             return -errors.residual(predicted), errors.covariance(predicted, values, extra)
 
-        simulate = jax.jit(lambda scores: jax.lax.map(one, scores, batch_size=_BATCH))
+        simulate = jax.jit(lambda scores: over_particles(one, scores, _BATCH))
         taper = None if self.taper is None else self.taper(rows)
         measured = jnp.zeros(len(rows))  # predictions are taken relative to the measurements
         key = self._key("perturbations", date)
@@ -268,8 +269,8 @@ def _make_member(system: System, given: np.ndarray) -> Callable[..., tuple[jax.A
         return state, date.observe @ state - date.measured, date.error
 
     return jax.jit(
-        lambda scores, state, keys, before, here: jax.lax.map(
-            lambda a: one(a[0], a[1], a[2], before, here), (scores, state, keys), batch_size=_BATCH
+        lambda scores, state, keys, before, here: over_particles(
+            lambda a: one(a[0], a[1], a[2], before, here), (scores, state, keys), _BATCH
         )
     )
 

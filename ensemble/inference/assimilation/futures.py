@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ensemble.inference.assimilation.batches import over_particles
 from ensemble.inference.assimilation.system import System
 from ensemble.inference.calibration.kalman import Dates, State, step
 from ensemble.models.linear import apply, trajectory
@@ -65,7 +66,7 @@ def make_known(system: System, given: np.ndarray, batch: int) -> Callable[[jax.A
         known, _ = jax.lax.scan(learn, system.start(values), (dates, jnp.arange(len(system.times))))
         return _now(system, values, known, last)
 
-    return jax.jit(lambda scores, last: jax.lax.map(lambda s: one(s, last), scores, batch_size=batch))
+    return jax.jit(lambda scores, last: over_particles(lambda s: one(s, last), scores, batch))
 
 
 @jax.jit
@@ -113,8 +114,8 @@ def make_layers(system: System, origin: np.ndarray, batch: int) -> Callable[...,
         return jnp.where(system.problem.errors.is_log, predicted * jnp.exp(away), predicted + away)
 
     return jax.jit(
-        lambda scores, mean, drawn, keys, last: jax.lax.map(
-            lambda a: one(a[0], a[1], a[2], a[3], last), (scores, mean, drawn, keys), batch_size=batch
+        lambda scores, mean, drawn, keys, last: over_particles(
+            lambda a: one(a[0], a[1], a[2], a[3], last), (scores, mean, drawn, keys), batch
         )
     )
 

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ensemble.inference.assimilation.batches import over_particles
+
 # Particles are resampled and moved where fewer than this share of them count.
 LEAST_SHARE = 0.5
 # Moves go on until the mean squared jump, in units of the posterior's covariance, is this share of that of
@@ -77,7 +79,7 @@ class Mover:
     """
 
     def __init__(self, densities: Densities, batch: int = 64) -> None:
-        self._densities = jax.jit(lambda scores: jax.lax.map(densities, scores, batch_size=batch))
+        self._densities = jax.jit(lambda scores: over_particles(densities, scores, batch))
         self._block = jax.jit(self._moves(densities, batch))
 
     def densities(self, scores: np.ndarray) -> np.ndarray:
@@ -87,7 +89,7 @@ class Mover:
     @staticmethod
     def _moves(densities: Densities, batch: int) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
         def log_target(scores: jax.Array, dates: jax.Array) -> jax.Array:
-            found = jax.lax.map(densities, scores, batch_size=batch)
+            found = over_particles(densities, scores, batch)
             return jnp.where(dates > 0, found, 0.0) @ dates - 0.5 * (scores**2).sum(axis=1)
 
         def block(
