@@ -60,6 +60,7 @@ def test_scores_of_a_sound_and_of_a_biased_forecast():
     bad = pd.DataFrame(score_rows([str(k) for k in range(40)], table, draws))
     assert summary(bad)["bias"] == pytest.approx(-2.5, abs=0.5)
     assert rank_histogram(bad)[-1] > 25
+    assert good["outside"].mean() == pytest.approx(2 * 40 / 801, abs=0.02)
     (alarm,) = watch(bad, 0.05)
     assert alarm.alarm and alarm.since < 15 and not watch(good.head(40), 0.05)[0].alarm
 

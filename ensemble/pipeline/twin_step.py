@@ -100,6 +100,7 @@ def _errors(forecast: Forecast) -> list[dict[str, Any]]:
         times = part["time"].to_numpy(float)
         last = int(part.index[np.argmax(times)])
         sds = {name: float(forecast.layers[k][:, last].std(ddof=1)) for k, name in enumerate(LAYERS)}
+        sds["mean"] = float(forecast.layers[2][:, last].mean())
         place = dict(zip(("scenario", "site", "variable"), map(str, key), strict=True))  # type: ignore[arg-type]
         found.append({**place, "time": float(times.max()), **sds})
     return found

@@ -123,9 +123,8 @@ def _arrived(inbox: Path) -> list[Path]:
 
 
 def _half_written(file: Path) -> bool:
-    data = file.read_bytes()
     young = time.time() - file.stat().st_mtime < 60.0
-    return file.suffix == ".csv" and young and not data.endswith(b"\n")
+    return file.suffix == ".csv" and young and not file.read_bytes().endswith(b"\n")
 
 
 def _one_table(plan: Plan, journal: Journal, file: Path) -> list[str]:

@@ -74,7 +74,7 @@ def _answer(plan: Plan, place: int, entry: Mapping[str, Any]) -> Answer:
     name = _title(plan, entry["scenario"], entry["site"])
     return Answer(
         f"{name}, {entry['variable']} in {entry['time']:.6g}",
-        f"± {number(entry['process'])}",
+        f"{number(entry['mean'], entry['process'])} ± {number(entry['process'])}",
         ("standard deviation of the true value", f"of a measurement: {number(entry['measurement'])}"),
         colour(place),
     )

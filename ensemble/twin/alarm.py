@@ -14,10 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betainc, betaln
 
-from ensemble.twin.score import inside
-
 OUTSIDE = 0.1
-KEYS = ["scenario", "site", "variable"]
 
 
 class Watch(NamedTuple):
@@ -69,15 +66,14 @@ def watch(rows: pd.DataFrame, false_alarms: float) -> list[Watch]:
         false_alarms: probability that a sound twin ever raises one.
     """
     rows = rows.sort_values("time", kind="stable")
-    series = {
-        ", ".join(map(str, key)): part for key, part in rows.groupby(["scenario", "site", "variable"], sort=False)
-    }
+    names = rows["scenario"] + ", " + rows["site"] + ", " + rows["variable"]
+    series = {name: rows.loc[(names == name).to_numpy()] for name in dict.fromkeys(names.tolist())}
     limit = len(series) / false_alarms
     found = []
     for name, part in series.items():
-        out = ~inside(part, 90)
+        out = part["outside"].to_numpy(bool)
         course = evidence(out.astype(float))
         reached = np.flatnonzero(course >= limit)
-        since = float(part["time"].iloc[int(reached[0])]) if len(reached) else float("nan")
+        since = float(part["time"].to_numpy(float)[reached[0]]) if len(reached) else float("nan")
         found.append(Watch(name, len(out), int(out.sum()), float(course[-1]), float(course.max()), limit, since))
     return found

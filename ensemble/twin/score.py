@@ -25,20 +25,24 @@ def score_rows(ids: Sequence[str], rows: pd.DataFrame, measured: np.ndarray) -> 
         measured: draws with every error of a measurement, (draws, rows).
 
     Returns:
-        One plain record a row: its keys, ``mean``, quantiles ``q05`` ... ``q95``, ``crps``, and ``rank``: the share of
-        draws below the value, between 0 and 1.
+        One plain record a row: its keys, ``mean``, quantiles ``q05`` ... ``q95``, ``crps``, ``rank``: the share of
+        draws below the value, between 0 and 1, and ``outside``: whether it is among the outer tenth of them.
     """
     value = rows["value"].to_numpy(float)
     score, mean = crps(measured, value), measured.mean(axis=0)
     bands = np.quantile(measured, QUANTILES, axis=0)
     below, equal = (measured < value).sum(axis=0), (measured == value).sum(axis=0)
-    rank = (below + 0.5 * equal + 0.5) / (len(measured) + 1.0)
+    count = len(measured) + 1.0
+    rank = (below + 0.5 * equal + 0.5) / count
+    # of draws and value each is as likely to be any in order: this happens with probability 0.1 or just below it
+    outside = np.minimum(below + equal, len(measured) - below) + 1.0 <= 0.05 * count
     found = []
     for k, name in enumerate(ids):
         row = rows.iloc[k]
         record = {"id": name, **{key: str(row[key]) for key in ("scenario", "site", "variable")}}
         record |= {key: float(row[key]) for key in ("time", "value", "error")}
         record |= {"mean": float(mean[k]), "crps": float(score[k]), "rank": float(rank[k])}
+        record["outside"] = bool(outside[k])
         record |= {f"q{100 * p:02.0f}": float(bands[q, k]) for q, p in enumerate(QUANTILES)}
         found.append(record)
     return found

@@ -222,6 +222,8 @@ def make_engine(plan: Plan, rows: pd.DataFrame, calibrate: Calibrate, settings: 
     ahead = grid_rows(plan, rows, settings.continues, settings.horizon).assign(of_grid=True)
     every = pd.concat([rows, ahead], ignore_index=True)
     whole = make_problem(replace(plan, observations=every), calibrate)
+    if whole.parameters.names != problem.parameters.names:
+        raise ValueError("an arm that continues another has a parameter of its own, of which nothing can be known")
     system, given = make_system(whole), (~every["of_grid"]).to_numpy()
     make_system(problem)
     origin = _origin_of_state(system, origin_of_rows(whole.rows, settings.continues))
