@@ -9,6 +9,7 @@ import typer
 
 from ensemble.cli.common import (
     DAMAGED,
+    GO_ON,
     WRONG_INPUT,
     Members,
     Out,
@@ -42,9 +43,10 @@ def prune(
         from ensemble.execute.stopping import stop_on_signals
         from ensemble.pipeline import load_plan
         from ensemble.pipeline.pruning import prune_plan
+        from ensemble.store.place import place
 
-        store = out if out is not None else Path("results") / f"{study.stem}.prune.zarr"
-        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, run the same command to go on")
+        store = place(out if out is not None else Path("results") / f"{study.stem}.prune.zarr")
+        stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, {GO_ON}")
         plan = load_plan(study, set_ or (), seed, members)
         for line in prune_plan(plan, store, tolerance, distance, Verbosity.quiet).lines:
             typer.echo(line)
@@ -55,8 +57,9 @@ def assess(store: StorePath) -> None:
     """Check results against the criteria that were fixed before them; code 5 where one is not met."""
     with guarded():
         from ensemble.pipeline.assessing import assess_store
+        from ensemble.store.place import place
 
-        found = assess_store(store)
+        found = assess_store(place(store))
         for line in found.lines:
             typer.echo(line)
         if not found.passed:
@@ -81,12 +84,13 @@ def update(
     """Take in new measurements, each once, and look ahead from there; a twin lies beside its store."""
     with guarded():
         from ensemble.pipeline.twinning import show_step, update_twin
+        from ensemble.store.place import place
 
         if at is not None:
-            for line in show_step(store, at):
+            for line in show_step(place(store), at):
                 typer.echo(line)
             return
-        result = update_twin(store, observations or (), inbox, study, set_ or (), Verbosity.quiet)
+        result = update_twin(place(store), observations or (), inbox, study, set_ or (), Verbosity.quiet)
         for line in (*result.lines, f"twin:   {result.folder}", f"report: {result.report}"):
             typer.echo(line)
         for line in result.refused:
@@ -102,7 +106,7 @@ def validate_model(
         Path | None, typer.Option("--project", help="store of the project that will be credited")
     ] = None,
     calibration: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--calibration", help="store of the calibration (default: the posterior of the study)"),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", help="measured output, where there are several")] = None,
@@ -110,8 +114,10 @@ def validate_model(
     """Write the validation report of a model, in the shape that VMD0053 asks for; code 5 where a rule does not hold."""
     with guarded():
         from ensemble.pipeline.validating import validate_model as validate
+        from ensemble.store.place import place
 
-        found = validate(store, project, calibration, output)
+        others = [None if where is None else place(where) for where in (project, calibration)]
+        found = validate(place(store), *others, output)
         for line in (*found.lines, f"report: {found.report}"):
             typer.echo(line)
         if not found.passed:

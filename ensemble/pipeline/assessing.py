@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from ensemble.errors import InputError, StoreRefused
 from ensemble.pipeline.comparison import OBSERVATIONS
 from ensemble.plan import Plan
 from ensemble.store import Store, open_store
+from ensemble.store.place import Place, is_there
 from ensemble.twin.criteria import Verdict, binding, history_lines, judge, register_criteria
 from ensemble.twin.journal import Journal, journal_folder
 from ensemble.twin.twin import open_twin
@@ -19,16 +19,21 @@ from ensemble.twin.twin import open_twin
 STATISTICS, CHECKS = "statistics", "calibration_checks"
 
 
-def fix_criteria(plan: Plan, path: Path, store: Store) -> None:
+def fix_criteria(plan: Plan, where: Place) -> None:
     """Note the criteria of a study beside its store; to be called before anything is computed or fitted.
 
     Raises:
         Damaged: the journal is not what was written.
     """
-    results = [name for name in (STATISTICS, CHECKS) if store.has_group(name)]
-    journal = Journal(journal_folder(path))
-    results += ["twin"] if journal.of_kind("step") else []
-    register_criteria(journal, plan.study.record.criteria, tuple(results))
+    journal = Journal(journal_folder(where))
+    register_criteria(journal, plan.study.record.criteria, results_at(where, journal))
+
+
+def results_at(where: Place, journal: Journal) -> tuple[str, ...]:
+    """Results that exist already: criteria that are written now were not fixed before them."""
+    store = open_store(where) if is_there(where) else None
+    found = [name for name in (STATISTICS, CHECKS) if store is not None and store.has_group(name)]
+    return (*found, *(["twin"] if journal.of_kind("step") else []))
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Assessment:
     lines: tuple[str, ...]
 
 
-def assess_store(path: Path) -> Assessment:
+def assess_store(path: Place) -> Assessment:
     """Check what a store and its twin found against the criteria that were fixed for them.
 
     Raises:
@@ -54,7 +59,7 @@ def assess_store(path: Path) -> Assessment:
     journal = Journal(journal_folder(path))
     found = binding(journal)
     if found is None:
-        if not path.exists():
+        if not is_there(path):
             raise StoreRefused(f"there is neither a store nor a twin at {path}")
         raise InputError(f"no criteria were fixed for {path}; write `criteria` in its study before it is run or fitted")
     criteria, entry = found
@@ -80,10 +85,10 @@ def _line(verdict: Verdict) -> str:
     return f"{mark}  {verdict.name} ({verdict.group}): {verdict.measure} {verdict.limit}; found {value}"
 
 
-def _tables(path: Path) -> dict[str, pd.DataFrame]:
+def _tables(path: Place) -> dict[str, pd.DataFrame]:
     """Measurements with their forecasts, by what a criterion is of."""
     tables: dict[str, pd.DataFrame] = {}
-    if path.exists():
+    if is_there(path):
         store = open_store(path)
         if store.has_group(OBSERVATIONS):
             tables["run"] = run_rows(store)
@@ -119,4 +124,13 @@ def calibration_rows(store: Store) -> pd.DataFrame:
     return pd.DataFrame({**columns, "mean": bands[0.5][held]})
 
 
-__all__ = ["CHECKS", "OBSERVATIONS", "STATISTICS", "Assessment", "assess_store", "fix_criteria", "run_rows"]
+__all__ = [
+    "CHECKS",
+    "OBSERVATIONS",
+    "STATISTICS",
+    "Assessment",
+    "assess_store",
+    "fix_criteria",
+    "results_at",
+    "run_rows",
+]

@@ -48,7 +48,7 @@ def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
         raise plan.study.error(("calibrate",), "the study does not ask for a calibration; add calibrate: {}")
     with open_writer(path, provenance_of(plan), [stage_of(plan, bins_for(plan, path))], root_attributes(plan)) as store:
         remember_study(plan, path)
-        fix_criteria(plan, path, store)
+        fix_criteria(plan, path)
         if not store.has_group(CHECKS):
             with jax.enable_x64(True):
                 fit = calibrate(plan, settings, plan.seed)

@@ -28,6 +28,7 @@ from ensemble.plan import Plan, make_plan
 from ensemble.propagate import propagate
 from ensemble.store import open_store
 from ensemble.store.files import write_file
+from ensemble.store.place import Place
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Moved:
     sd: float
 
 
-def prune_plan(plan: Plan, store: Path, tolerance: float, distance: float, quiet: bool = False) -> Pruned:
+def prune_plan(plan: Plan, store: Place, tolerance: float, distance: float, quiet: bool = False) -> Pruned:
     """Write the smaller study beside the study, as ``NAME.pruned.yaml``.
 
     Args:
@@ -121,7 +122,7 @@ def _study(study: StudyFile, data: dict[str, Any]) -> StudyFile:
     return StudyFile(validate(document), document, study.folder)
 
 
-def largest_effects(store: Path) -> dict[str, float]:
+def largest_effects(store: Place) -> dict[str, float]:
     """Largest total effect plus its interval of each input, over all outputs, scenarios, sites and times."""
     data = open_store(store).dataset(GROUP).load()
     largest = np.zeros(data.sizes["parameter"])
@@ -135,7 +136,7 @@ def largest_effects(store: Path) -> dict[str, float]:
     return dict(zip(map(str, data["parameter"].values), largest.tolist(), strict=True))
 
 
-def _groups(store: Path) -> list[tuple[str, tuple[str, ...]]]:
+def _groups(store: Place) -> list[tuple[str, tuple[str, ...]]]:
     texts = open_store(store).dataset(GROUP).attrs["groups"]
     pairs = [str(text).partition(": ") for text in np.atleast_1d(texts)]
     return [(name, tuple(members.split(", "))) for name, _, members in pairs]

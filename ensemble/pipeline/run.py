@@ -56,7 +56,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
         remember_study(plan, path)
-        fix_criteria(plan, path, store)
+        fix_criteria(plan, path)
         if plan.study.record.execution.backend == "dask":
             work_on_dask(plan, store, quiet)
         compute_tiles(plan, store, bins.bins, quiet)

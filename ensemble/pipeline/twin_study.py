@@ -17,6 +17,7 @@ from ensemble.pipeline.origin import study_of
 from ensemble.plan import Plan, make_plan
 from ensemble.provenance import describe_differences, digest_of, file_checksums
 from ensemble.store import open_store
+from ensemble.store.place import Place, is_there
 from ensemble.twin.journal import Journal
 
 # Keys of a study that change what is known after a measurement.
@@ -27,7 +28,7 @@ KEYS = (
 _ASIDE = ("horizon", "forecast_draws", "continues", "false_alarms")
 
 
-def plan_of_twin(store: Path, journal: Journal, study: Path | None, overrides: Sequence[str]) -> Plan:
+def plan_of_twin(store: Place, journal: Journal, study: Path | None, overrides: Sequence[str]) -> Plan:
     """The study a twin follows: the one given, else that of its last line, else the store's.
 
     Raises:
@@ -40,7 +41,7 @@ def plan_of_twin(store: Path, journal: Journal, study: Path | None, overrides: S
     if begins:
         data = begins[-1].data
         return checked(make_plan(study_from_record(data["study"], Path(data["file"]))))
-    if not store.exists():
+    if not is_there(store):
         raise StoreRefused(f"there is neither a store nor a twin at {store}; begin one with --study FILE")
     return checked(make_plan(study_of(open_store(store))))
 

@@ -17,6 +17,7 @@ from ensemble.errors import InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
 from ensemble.inputs.observations import observations_of, read_measurements
+from ensemble.pipeline.assessing import results_at
 from ensemble.pipeline.twin_lines import state_lines, twin_lines
 from ensemble.pipeline.twin_step import step_record
 from ensemble.pipeline.twin_study import line_for, plan_of_twin, rules_of, settings_of
@@ -24,6 +25,7 @@ from ensemble.plan import Plan
 from ensemble.provenance import file_checksum
 from ensemble.report.twin import write_twin_report
 from ensemble.store.lock import WriterLock
+from ensemble.store.place import Place, local_folder
 from ensemble.twin.archive import save, table_arrays
 from ensemble.twin.criteria import register_criteria
 from ensemble.twin.journal import Entry, Journal, journal_folder
@@ -50,7 +52,7 @@ class UpdateResult:
 
 
 def update_twin(
-    store: Path,
+    store: Place,
     tables: Sequence[Path] = (),
     inbox: Path | None = None,
     study: Path | None = None,
@@ -80,16 +82,14 @@ def update_twin(
         plan = plan_of_twin(store, journal, study, overrides)
         calibrate, settings = settings_of(plan)
         notes, refused = _take_in(plan, journal, _sources(plan, tables), inbox)
-        begun = [name for name in ("calibration", "statistics") if (store / name).is_dir()]
-        begun += ["twin"] if journal.of_kind("step") else []
-        register_criteria(journal, plan.study.record.criteria, tuple(begun))
+        register_criteria(journal, plan.study.record.criteria, results_at(store, journal))
         line, digest, why = line_for(journal, plan)
         if why is not None and line > 1:
             notes.append(f"line {line} begins, and every measurement is taken in anew: {why}")
         with jax.enable_x64(True):
             notes += _absorb(plan, journal, line, digest, calibrate, settings, quiet)
         twin = Twin(folder, tuple(journal.entries))
-        report = write_twin_report(store.with_name(f"{store.stem}.twin.html"), twin, plan, settings)
+        report = write_twin_report(local_folder(store, ".twin.html"), twin, plan, settings)
         lines = (*notes, *twin_lines(twin, settings))
     return UpdateResult(folder, report, lines, tuple(refused))
 
@@ -238,7 +238,7 @@ def _keep(folder: Path, name: str, belief: Belief, forecast: Forecast, date: flo
     return {"snapshot": snapshot, "forecast": made}
 
 
-def show_step(store: Path, number: int) -> list[str]:
+def show_step(store: Place, number: int) -> list[str]:
     """What was known at a step of the journal, from the files alone: any past state can be opened.
 
     Raises:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from ensemble.errors import InputError, StoreRefused
 from ensemble.pipeline.assessing import CHECKS, OBSERVATIONS, run_rows
@@ -18,6 +17,7 @@ from ensemble.plan import Plan
 from ensemble.provenance import digest_of
 from ensemble.report.validation import Validation, write_validation_report
 from ensemble.store import Store, open_store
+from ensemble.store.place import Place, local_folder, place
 from ensemble.validation.rules import (
     GROUP,
     UNSTATED,
@@ -48,7 +48,7 @@ class ValidationResult:
 
 
 def validate_model(
-    store: Path, project: Path | None, calibration: Path | None, output: str | None = None
+    store: Place, project: Place | None, calibration: Place | None, output: str | None = None
 ) -> ValidationResult:
     """Write the validation report beside a store.
 
@@ -77,7 +77,7 @@ def validate_model(
     found = Validation(
         title, rows, groups, checks, _facts(opened, plan, identity, fitted), _parameters(plan), cited, unit
     )
-    report = store.with_name(f"{store.stem}.validation.html")
+    report = local_folder(store, ".validation.html")
     write_validation_report(report, found)
     lines = [f"{'pass' if c.passed else 'FAIL'}  {c.rule} ({c.about}): {c.found}" for c in checks]
     lines.append("no registry's approval; rules marked second hand in the report were not read in the document itself")
@@ -159,7 +159,7 @@ def _project_places(plan: Plan) -> pd.DataFrame:
     return _places(plan, _described(plan, rows))
 
 
-def _domain(validation: pd.DataFrame, project: Path | None) -> list[Check]:
+def _domain(validation: pd.DataFrame, project: Place | None) -> list[Check]:
     if project is None:
         return [
             Check(
@@ -172,26 +172,26 @@ def _domain(validation: pd.DataFrame, project: Path | None) -> list[Check]:
     return domain_checks(validation, _project_places(plan_of_store(project)))
 
 
-def _duration(rows: pd.DataFrame, project: Path | None) -> list[Check]:
+def _duration(rows: pd.DataFrame, project: Place | None) -> list[Check]:
     if project is None:
         return []
     return [duration_check(rows, plan_of_store(project).years)]
 
 
-def _calibration_of(store: Store, plan: Plan, path: Path) -> Path | None:
+def _calibration_of(store: Store, plan: Plan, path: Place) -> Place | None:
     """Store of the posterior that a study names; the store itself where it is the calibration."""
     named = [entry.posterior for entry in plan.study.record.uncertain.values() if entry.posterior]
     if named:
-        return plan.study.path(named[0])
+        return place(named[0]) if "://" in named[0] else plan.study.path(named[0])
     return path if store.has_group(CHECKS) else None
 
 
-def _independence(plan: Plan, rows: pd.DataFrame, calibration: Path | None) -> list[Check]:
+def _independence(plan: Plan, rows: pd.DataFrame, calibration: Place | None) -> list[Check]:
     if calibration is None:
         text = "no calibration is known (--calibration STORE), so independence cannot be shown"
         return [Check("validation sites are not calibration sites", "independence", text, False)]
     there = plan_of_store(calibration)
-    data = xr.open_zarr(calibration, group=CHECKS, consolidated=False)
+    data = open_store(calibration).dataset(CHECKS)
     fitted = there.observations.iloc[np.flatnonzero(data["held_out"].values == 0)].reset_index(drop=True)
     return independence_checks(rows, _described(there, fitted))
 
@@ -213,7 +213,7 @@ def model_identity(store: Store, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _same(identity: Mapping[str, Any], project: Path | None) -> list[Check]:
+def _same(identity: Mapping[str, Any], project: Place | None) -> list[Check]:
     rule = "the same model and parameter sets in baseline, project and validation"
     if project is None:
         return [Check(rule, "digests", "no project was given (--project STORE)", False, "opened")]
@@ -226,11 +226,11 @@ def _same(identity: Mapping[str, Any], project: Path | None) -> list[Check]:
 
 
 def _facts(
-    store: Store, plan: Plan, identity: Mapping[str, Any], calibration: Path | None
+    store: Store, plan: Plan, identity: Mapping[str, Any], calibration: Place | None
 ) -> tuple[tuple[str, str], ...]:
     method = "none is known"
-    if calibration is not None and (calibration / CHECKS).is_dir():
-        attributes = xr.open_zarr(calibration, group=CHECKS, consolidated=False).attrs
+    if calibration is not None and open_store(calibration).has_group(CHECKS):
+        attributes = open_store(calibration).dataset(CHECKS).attrs
         method = f"{attributes['method']}, {'passed' if attributes['passed'] else 'FAILED'} its diagnostics"
     return (
         ("model", f"{plan.bound.model.name}: {plan.bound.model.title}"),

@@ -17,6 +17,7 @@ from ensemble import __version__
 from ensemble.errors import Damaged, StoreRefused
 from ensemble.provenance import digest_of
 from ensemble.store.files import is_leftover, write_file
+from ensemble.store.place import Place, local_folder
 
 FORMAT = 1
 # A clock may be behind the last entry by this many seconds (machines that share a folder differ a little).
@@ -44,9 +45,9 @@ class Entry:
     digest: str
 
 
-def journal_folder(store: Path) -> Path:
-    """Where the journal of a store lies: beside it, so that it outlives it."""
-    return store.with_name(f"{store.stem}.twin")
+def journal_folder(store: Place) -> Path:
+    """Where the journal of a store lies: beside it, so that it outlives it; on this machine for one in a bucket."""
+    return local_folder(store, ".twin")
 
 
 class Journal:
