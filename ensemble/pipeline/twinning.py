@@ -23,7 +23,8 @@ from ensemble.pipeline.twin_step import step_record
 from ensemble.pipeline.twin_study import line_for, plan_of_twin, rules_of, settings_of
 from ensemble.plan import Plan
 from ensemble.provenance import file_checksum
-from ensemble.report.twin import write_twin_report
+from ensemble.report.twin import twin_page
+from ensemble.store.files import write_file
 from ensemble.store.lock import WriterLock
 from ensemble.store.place import Place, local_folder
 from ensemble.twin.archive import save, table_arrays
@@ -89,7 +90,8 @@ def update_twin(
         with jax.enable_x64(True):
             notes += _absorb(plan, journal, line, digest, calibrate, settings, quiet)
         twin = Twin(folder, tuple(journal.entries))
-        report = write_twin_report(local_folder(store, ".twin.html"), twin, plan, settings)
+        report = local_folder(store, ".twin.html")
+        write_file(report, twin_page(twin, plan, settings).encode())
         lines = (*notes, *twin_lines(twin, settings))
     return UpdateResult(folder, report, lines, tuple(refused))
 

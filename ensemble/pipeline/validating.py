@@ -15,8 +15,9 @@ from ensemble.pipeline.assessing import CHECKS, OBSERVATIONS, run_rows
 from ensemble.pipeline.working import plan_of_store
 from ensemble.plan import Plan
 from ensemble.provenance import digest_of
-from ensemble.report.validation import Validation, write_validation_report
+from ensemble.report.validation import Validation, validation_page
 from ensemble.store import Store, open_store
+from ensemble.store.files import write_file
 from ensemble.store.place import Place, local_folder, place
 from ensemble.validation.rules import (
     GROUP,
@@ -78,7 +79,7 @@ def validate_model(
         title, rows, groups, checks, _facts(opened, plan, identity, fitted), _parameters(plan), cited, unit
     )
     report = local_folder(store, ".validation.html")
-    write_validation_report(report, found)
+    write_file(report, validation_page(found).encode())
     lines = [f"{'pass' if c.passed else 'FAIL'}  {c.rule} ({c.about}): {c.found}" for c in checks]
     lines.append("no registry's approval; rules marked second hand in the report were not read in the document itself")
     return ValidationResult(found.passed, report, tuple(lines))

@@ -19,7 +19,7 @@ from ensemble.report.content import Answer, Figure, Panel, Remark, ReportContent
 from ensemble.report.drawing import INK, colour, draw, swatch, time_axis, tint
 from ensemble.report.fan import draw_points
 from ensemble.report.numbers import MISSING, number, percent, plural
-from ensemble.report.page import write_report
+from ensemble.report.page import render
 from ensemble.report.results import rows_where
 from ensemble.report.twin_score import score_section, watch_section
 from ensemble.twin.journal import Entry
@@ -32,9 +32,9 @@ DRAWN = 12
 BAND = (0.05, 0.95)
 
 
-def write_twin_report(path: Path, twin: Twin, plan: Plan, settings: Settings) -> Path:
-    """Write the page of a twin."""
-    return write_report(path, twin_content(twin, plan, settings))
+def twin_page(twin: Twin, plan: Plan, settings: Settings) -> str:
+    """The page of a twin."""
+    return render(twin_content(twin, plan, settings))
 
 
 def twin_content(twin: Twin, plan: Plan, settings: Settings) -> ReportContent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from ensemble import __version__
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, colour, draw
 from ensemble.report.numbers import number, percent, plural, signed
-from ensemble.report.page import write_report
+from ensemble.report.page import render
 from ensemble.validation.rules import GROUP, Check
 
 NO_APPROVAL = (
@@ -58,8 +57,8 @@ class Validation:
         return all(check.passed for check in self.checks)
 
 
-def write_validation_report(path: Path, found: Validation) -> Path:
-    """Write the report."""
+def validation_page(found: Validation) -> str:
+    """The report."""
     failed = [check for check in found.checks if not check.passed]
     head = (
         "Every rule that was checked holds."
@@ -69,7 +68,7 @@ def write_validation_report(path: Path, found: Validation) -> Path:
     subtitle = f"Validation of a model on {plural(len(found.rows), 'measurement')} in {plural(len(set(found.rows['experiment'])), 'experiment')}"
     sections = (_verdict(found), _bias(found), _residuals(found), _model(found))
     content = ReportContent(found.title, subtitle, head, (), sections, f"ensemble {__version__}. {NO_APPROVAL}")
-    return write_report(path, content)
+    return render(content)
 
 
 def _verdict(found: Validation) -> Section:
