@@ -1,19 +1,20 @@
 """Deductions and inventories: worked by hand, by closed form and by simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ensemble.crediting.deductions import credited_precision, deduct, dependence_table, student_factor, waterfall
-from ensemble.crediting.draw_table import check_draw_table, draw_table, paired_changes, read_draw_table
-from ensemble.crediting.half_widths import (
-    gold_standard_deduction,
-    gold_standard_limits,
-    half_width_of_difference,
-    percentile_half_width,
-    two_corner_half_width,
+from ensemble.crediting.deductions import (
+    credited_precision,
+    deduct,
+    dependence_table,
+    relative_half_width,
+    student_factor,
+    waterfall,
 )
+from ensemble.crediting.draw_table import check_draw_table, draw_table, paired_changes, read_draw_table
 from ensemble.crediting.inventory import (
     approach_1_trend,
     combined_product,
@@ -34,6 +35,7 @@ from ensemble.crediting.vm0042 import (
     remeasured,
     removals_and_reductions,
 )
+from ensemble.mapping.rates import corner_uncertainty, percent, spread
 
 VM0042 = rule_named("vm0042-2.2")
 TWO = stratify(["a", "a", "b", "b", "b"], {"a": 100.0, "b": 300.0})
@@ -190,14 +192,17 @@ def test_removals_and_reductions(baseline, project, cumulative, expected):
 
 
 def test_gold_standard_and_fao_half_widths():
-    assert gold_standard_deduction(0.35) == pytest.approx(0.15)
-    assert gold_standard_deduction(0.2) == 0.0
-    low, high = gold_standard_limits(10.0, 2.0, 3)
-    assert (high - low) / 2 == pytest.approx(2.92 * 2 / math.sqrt(3), rel=1e-3)
+    """402: limits mean -+ t s / sqrt(n) at 90 %, what their half-width exceeds 20 % by; FAO: Eqs 12.1, 12.2 and 12.7."""
+    rule = rule_named("gold-standard-402-1.0")
+    three = Estimate(10.0, 4.0 / 3, 0.0, 2, 1.0)  # sd 2 of three samples
+    half = 2.92 * 2 / math.sqrt(3) / 10
+    assert relative_half_width(three, rule) == pytest.approx(half, rel=1e-3)
+    assert deduct(three, rule).fraction == pytest.approx(half - 0.2, rel=1e-3)
+    assert deduct(replace(three, mean=40.0), rule).fraction == 0.0
     draws = np.random.default_rng(6).normal(4.0, 1.0, 400_000)
-    assert percentile_half_width(draws) == pytest.approx(1.96 / 4, rel=0.01)
-    assert two_corner_half_width(3.0, 6.0, 4.0) == pytest.approx(0.375)
-    assert half_width_of_difference(10.0, 0.1, 8.0, 0.1) == pytest.approx(math.hypot(1.0, 0.8) / 2)
+    assert float(spread(draws).uncertainty) == pytest.approx(196 / 4, rel=0.01)
+    assert float(percent(6.0 - 3.0, 4.0)) == pytest.approx(37.5)
+    assert float(corner_uncertainty(10.0, 8.0, 10.0, 10.0).manual) == pytest.approx(100 * math.hypot(1.0, 0.8) / 2)
 
 
 def test_every_rule_says_where_it_comes_from():
@@ -292,6 +297,22 @@ def test_both_approaches_agree_for_small_symmetric_errors():
     assert sum(row.contribution for row in rows[:-1]) == pytest.approx(100)
     total = combined_sum([120, 36], [rows[0].year_1.uncertainty, rows[1].year_1.uncertainty])
     assert rows[-1].year_1.uncertainty == pytest.approx(total, rel=0.01)
+    assert rows[-1].year_simple == pytest.approx(total, rel=1e-3)
+
+
+def test_an_inventory_total_of_dependent_lines_is_wider_than_approach_1_says():
+    """Lines that share one error: the sum rule is too small by sqrt(2); an area's error is a factor of both years."""
+    rng = np.random.default_rng(12)
+    shared = 100 * (1 + 0.05 * rng.normal(size=(100_000, 1))) * np.ones((1, 2))
+    lines = [("cropland", "north"), ("cropland", "south")]
+    rows = inventory_table(lines, shared, 1.2 * shared)
+    assert rows[-1].year.uncertainty == pytest.approx(9.8, rel=0.02)
+    assert rows[-1].year_simple == pytest.approx(9.8 / math.sqrt(2), rel=0.02)
+    area = 1 + 0.05 * rng.normal(size=(100_000, 2))
+    rows = inventory_table(lines, shared, 1.2 * shared, area)
+    assert rows[0].year_simple == pytest.approx(combined_product([9.8, 9.8]), rel=0.02)
+    assert rows[0].year_1.uncertainty == pytest.approx(rows[0].year_simple, rel=0.02)
+    assert rows[0].trend.upper - rows[0].trend.lower == pytest.approx(0, abs=1e-9)  # the same area in both years
 
 
 def test_a_fully_shared_relative_error_leaves_the_trend_exact():

@@ -23,7 +23,7 @@ def report(store: StorePath) -> None:
 @app.command()
 def export(
     store: StorePath,
-    form: Annotated[str, typer.Option("--as", help="csv, netcdf, draws or geotiff")] = "csv",
+    form: Annotated[str, typer.Option("--as", help="csv, netcdf, draws, geotiff, gsocseq or inventory")] = "csv",
     out: Annotated[Path | None, typer.Option("--out", help="folder to write to (default: beside the store)")] = None,
 ) -> None:
     """Write members and statistics of a store in a hand-over format."""
@@ -91,3 +91,25 @@ def stocks(
         typer.echo("\n".join(result.lines))
         if out is not None:
             result.table.to_csv(out, index=False)
+
+
+@app.command()
+def remeasure(
+    table: Annotated[Path, typer.Argument(help="CSV of points: point, arm, stratum, start, end (t C/ha)")],
+    area: Annotated[list[str] | None, typer.Option("--area", help="STRATUM=ha; one for each stratum")] = None,
+    rule: Annotated[str, typer.Option("--rule", help="rule of the deduction")] = "vm0042-2.2",
+    validation: Annotated[
+        Path | None, typer.Option("--validation", help="CSV of another method: predicted, measured (t C/ha)")
+    ] = None,
+    wanted: Annotated[
+        float | None, typer.Option("--wanted", help="deduction (0 to 1) to say the sample size of")
+    ] = None,
+    leakage: Annotated[float, typer.Option("--leakage", help="t CO2e over the period")] = 0.0,
+    buffer: Annotated[float, typer.Option("--buffer", help="share held against reversal")] = 0.0,
+) -> None:
+    """Credits from points that were sampled twice, with paired controls; sample size for a wanted deduction."""
+    with guarded():
+        from ensemble.pipeline.remeasuring import remeasured_credits
+
+        for line in remeasured_credits(table, area or (), rule, validation, wanted, leakage, buffer):
+            typer.echo(line)

@@ -48,6 +48,39 @@ class ScheduleRule(Record):
         return self
 
 
+class YearRange(Record):
+    """Calendar years, both inclusive."""
+
+    start: int = Field(description="first year")
+    end: int = Field(description="last year")
+
+    @model_validator(mode="after")
+    def _order(self) -> YearRange:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} comes before start {self.start}")
+        return self
+
+
+class RasterSeries(Record):
+    """A monthly series for each cell of the grid that `sites: rasters` gives."""
+
+    file: str = Field(description="NetCDF or Zarr with a time axis, or a GeoTIFF with one band a month")
+    variable: str | None = Field(default=None, description="variable of a NetCDF or Zarr file")
+    scale: Number = Field(default=1.0, description="factor on the stored numbers")
+    nodata: Number | None = Field(
+        default=None, description="stored number that means no data, where the file does not say so"
+    )
+    first_year: int | None = Field(
+        default=None, description="year of the first twelve bands, where the file has no dates; 12 bands need none"
+    )
+    equilibrium: YearRange | None = Field(
+        default=None, description="years whose mean is the equilibrium year (default: all before the run, or all)"
+    )
+    later: YearRange | None = Field(
+        default=None, description="years whose mean stands for each year of the run after the file ends"
+    )
+
+
 class InputSource(Record):
     """Where one input comes from; a bare number or list stands for `value`."""
 
@@ -60,6 +93,7 @@ class InputSource(Record):
     )
     monthly: Monthly | None = Field(default=None, description="twelve values repeated every year, January first")
     schedule: list[ScheduleRule] | None = Field(default=None, description="rules by year, for management")
+    raster: RasterSeries | None = Field(default=None, description="monthly grids, for sites that are cells of a raster")
     model: str | None = Field(default=None, description="model that derives this input from others, for every member")
     equilibrium: Number | Monthly | None = Field(
         default=None,
@@ -75,7 +109,7 @@ class InputSource(Record):
 
     @model_validator(mode="after")
     def _one_source(self) -> InputSource:
-        ways = ("value", "monthly", "schedule", "model", "file", "column")
+        ways = ("value", "monthly", "schedule", "raster", "model", "file", "column")
         given = [name for name in ways if getattr(self, name) is not None]
         if given not in (["file", "column"], *([name] for name in ways)):
             raise ValueError(
@@ -142,6 +176,7 @@ class RasterLayer(Record):
         default=None, description="stored number that means no data, where the file does not say so"
     )
     zero_is_data: bool = Field(default=False, description="a frequent 0 is a value, not missing data")
+    names: dict[int, str] = Field(default={}, description="what whole numbers of a layer of classes stand for")
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from ensemble.config.calibration import Calibrate
 from ensemble.config.execution import Execution
 from ensemble.config.given import Inputs, Observations, RasterSites, Scenario
 from ensemble.config.record import Number, Record
-from ensemble.config.stages import Credits, Decompose, Indicator, Mapping, Totals
+from ensemble.config.stages import Credits, Decompose, Indicator, Inventory, Mapping, Sequestration, Totals
 from ensemble.config.twin import Criterion, Twin
 from ensemble.config.uncertain import Correlation, SpatialField, Uncertain
 
@@ -28,6 +28,32 @@ class Steps(Record):
     start: Number = Field(description="first level")
     stop: Number = Field(description="last level, where a step fits")
     step: Number = Field(description="distance of two levels")
+
+
+class Stop(Record):
+    """Draw more members until the results are known well enough: their number is doubled, those there are kept."""
+
+    output: str | None = Field(
+        default=None, description="output that `mean` and `quantiles` are of (default: the main one)"
+    )
+    mean: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="standard error wanted of its mean at the end of the run, at every site, in its unit"
+    )
+    quantiles: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="the same for each of outputs.quantiles"
+    )
+    credited: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="standard error wanted of the credited amount, t CO2e/ha"
+    )
+    max_members: Annotated[int, Field(ge=16, le=100_000_000)] = Field(
+        default=65536, description="members at which doubling stops in any case"
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Stop:
+        if self.mean is None and self.quantiles is None and self.credited is None:
+            raise ValueError("give mean, quantiles or credited: the standard error that is wanted")
+        return self
 
 
 class Design(Record):
@@ -45,6 +71,9 @@ class Design(Record):
         description="levels of each input, or options.NAME: a list, or start, stop and step (factorial, sweep)",
     )
     errors: dict[str, Number] | None = Field(default=None, description="one error of each input (half_range)")
+    stop: Stop | None = Field(
+        default=None, description="double the members until results are known to a given standard error"
+    )
 
     def written_levels(self) -> dict[str, Any] | None:
         """Levels as plain data: lists, or mappings of start, stop and step."""
@@ -58,6 +87,8 @@ class Design(Record):
         for name in ("levels", "errors"):
             if (getattr(self, name) is not None) != (name == needs):
                 raise ValueError(f"a {self.type} design {'needs' if name == needs else 'does not take'} {name}")
+        if self.stop is not None and needs is not None:
+            raise ValueError(f"a {self.type} design has a fixed number of members; stop needs a design that draws")
         return self
 
 
@@ -140,6 +171,10 @@ class StudyRecord(Record):
     decompose: Decompose | None = Field(default=None, description="which input causes the variance")
     mapping: Mapping | None = Field(default=None, description="zones of potential against uncertainty")
     totals: Totals | None = Field(default=None, description="totals of regions by class")
+    sequestration: Sequestration | None = Field(
+        default=None, description="stocks and rates of scenarios per site, as FAO GSOCseq"
+    )
+    inventory: Inventory | None = Field(default=None, description="uncertainty table of an inventory (IPCC)")
     credits: Credits | None = Field(default=None, description="carbon credits from two scenarios")
     indicators: dict[str, Indicator] = Field(
         default={}, description="statistics of each member's series or map, by name"

@@ -61,6 +61,49 @@ class Mapping(Record):
     )
 
 
+class Sequestration(Record):
+    """Stocks and yearly rates of scenarios from one year on, per site, beside FAO GSOCseq's two extreme runs."""
+
+    usual: str = Field(description="scenario of business as usual, which relative rates are against")
+    start: int = Field(description="last year before the scenarios part; its end is t0")
+    end: int | None = Field(default=None, description="last year (default: the last of the run)")
+    output: str = Field(default="soc", description="carbon stock, t C/ha")
+    corners: dict[str, Number] = Field(
+        default={},
+        description="entries of `uncertain` and what is added to each in the run of most carbon, and taken away in the "
+        "run of least: a factor's as a fraction (0.2), negative where less of it means more carbon (temperature)",
+    )
+
+
+class Inventory(Record):
+    """The uncertainty table of an inventory: level of two years and trend, by category and region."""
+
+    output: str = Field(default="soc", description="carbon stock per area")
+    scenario: str | None = Field(default=None, description="scenario that is reported (default: the first)")
+    of: Literal["change", "stock"] = Field(
+        default="change", description="CO2 removed over the year (a loss is negative), or the carbon stock at its end"
+    )
+    base: int = Field(description="base year")
+    year: int = Field(description="reporting year")
+    category: str | None = Field(default=None, description="column of the site table with each site's category")
+    region: str | None = Field(default=None, description="column of the site table with each site's region")
+    area: str = Field(default="area_ha", description="column of the site table with the area of each site")
+    area_units: Literal["ha", "km2", "m2"] = Field(default="ha", description="unit of that column")
+    area_uncertainty: Annotated[float, Field(ge=0, lt=100)] = Field(
+        default=0.0,
+        description="half of the 95 % interval of each line's area, %; lines are independent, years share it",
+    )
+
+
+class AnalyticalError(Record):
+    """Error of the model in one scenario, from trials, for the analytical route of VM0042 (Eqs 60-64)."""
+
+    sd: Annotated[float, Field(ge=0)] = Field(description="standard deviation of the model's error, t C/ha")
+    correlation: Annotated[float, Field(ge=-1, le=1)] = Field(
+        default=0.0, description="correlation of the errors of baseline and project, from side-by-side trials"
+    )
+
+
 class Credits(Record):
     """A credited amount from two paired scenarios."""
 
@@ -85,6 +128,12 @@ class Credits(Record):
     leakage: Annotated[float, Field(ge=0)] = Field(default=0.0, description="leakage over the period, t CO2e")
     buffer: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="share held in the non-permanence buffer"
+    )
+    analytical: AnalyticalError | None = Field(
+        default=None, description="show the analytical route beside the draws, with this error of the model"
+    )
+    wanted_deduction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="deduction that the report should say the sample size of"
     )
     practice_category: str = Field(default="", description="for the draw table")
     crop_functional_group: str = Field(default="", description="for the draw table")

@@ -8,7 +8,7 @@ holds for small, symmetric, known correlations; rows say where it does not.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,9 +47,17 @@ class Level(NamedTuple):
 
 
 class Trend(NamedTuple):
-    """Change from the base year in percent of it, with 95 % limits in percentage points."""
+    """Change from the base year in percent of it, with 95 % limits in percentage points; NaN where the base is 0."""
 
     percent: float
+    lower: float
+    upper: float
+
+
+class Difference(NamedTuple):
+    """Change from the base year in the unit of the level, with 95 % limits."""
+
+    mean: float
     lower: float
     upper: float
 
@@ -69,6 +77,10 @@ class InventoryRow:
         trend_1: approach 1 with that year-to-year correlation.
         trend_independent: approach 1 if the two years had independent errors.
         approach_1_holds: both uncertainties are at most 30 % and the draws are nearly symmetric.
+        base_simple, year_simple: percent uncertainty by the guidelines' approach 1 alone: the line's own, combined with that
+            of its area as a product, and for the total the sum of lines that are independent.
+        difference: approach 2 in the unit of the level, for lines whose base is near 0.
+        base_near_zero: the base year's 95 % interval holds 0, so a trend in percent of it means nothing.
     """
 
     category: str
@@ -83,14 +95,21 @@ class InventoryRow:
     trend_1: Trend
     trend_independent: Trend
     approach_1_holds: bool
+    difference: Difference
+    base_near_zero: bool
+    base_simple: float = math.nan
+    year_simple: float = math.nan
 
 
-def inventory_table(categories: list[tuple[str, str]], base: ArrayLike, year: ArrayLike) -> tuple[InventoryRow, ...]:
+def inventory_table(
+    categories: list[tuple[str, str]], base: ArrayLike, year: ArrayLike, area: ArrayLike | None = None
+) -> tuple[InventoryRow, ...]:
     """Inventory table from joint draws of two years.
 
     Args:
         categories: (category, region) of each line.
         base, year: ``(draw, line)`` level in the base and the reporting year, draws joint over lines and years.
+        area: ``(draw, line)`` factor of the error of each line's area, the same in both years; none if ``None``.
 
     Returns:
         A row for each line and one for the total, each with both approaches.
@@ -104,13 +123,26 @@ def inventory_table(categories: list[tuple[str, str]], base: ArrayLike, year: Ar
     for line in categories:
         if categories.count(line) > 1:
             raise ValueError(f"category {line[0]} of region {line[1]} is listed twice")
+    simple = _simple(first, area), _simple(last, area)
+    if area is not None:
+        first, last = first * np.asarray(area, float), last * np.asarray(area, float)
     sums = first.sum(axis=1), last.sum(axis=1)
     variance = float(sums[1].var(ddof=1))
     rows = []
     for column, (category, region) in enumerate(categories):
         share = float(np.cov(last[:, column], sums[1])[0, 1])
-        rows.append(_row(category, region, first[:, column], last[:, column], 100 * share / variance))
-    return (*rows, _row("total", "all", *sums, 100.0))
+        part = 100 * share / variance if variance > 0 else math.nan
+        row = _row(category, region, first[:, column], last[:, column], part)
+        rows.append(replace(row, base_simple=simple[0][column], year_simple=simple[1][column]))
+    total = [combined_sum(draws.mean(axis=0), each) for draws, each in zip((first, last), simple, strict=True)]
+    return (*rows, replace(_row("total", "all", *sums, 100.0), base_simple=total[0], year_simple=total[1]))
+
+
+def _simple(draws: np.ndarray, area: ArrayLike | None) -> list[float]:
+    """Approach 1 of each line: percent uncertainty of the level per area, times that of the area."""
+    factors = np.ones_like(draws) if area is None else np.asarray(area, float)
+    columns = range(draws.shape[1])
+    return [combined_product([_approach_1(x[:, k]).uncertainty for x in (draws, factors)]) for k in columns]
 
 
 def _row(category: str, region: str, base: np.ndarray, year: np.ndarray, contribution: float) -> InventoryRow:
@@ -125,6 +157,8 @@ def _row(category: str, region: str, base: np.ndarray, year: np.ndarray, contrib
         approach_1_trend(simple[0], simple[1], correlation),
         approach_1_trend(simple[0], simple[1], 0.0),
         symmetric and max(simple[0].uncertainty, simple[1].uncertainty) <= LARGEST_APPROACH_1,
+        Difference(levels[1].mean - levels[0].mean, *(float(q) for q in np.quantile(year - base, [0.025, 0.975]))),
+        levels[0].lower <= 0 <= levels[0].upper,
     )  # fmt: skip
 
 
@@ -143,6 +177,8 @@ def _approach_1(draws: np.ndarray) -> Level:
 def trend_of_draws(base: ArrayLike, year: ArrayLike) -> Trend:
     """Approach 2 trend: ``100 (year - base) / base`` of the means, with percentiles over joint draws."""
     first, last = np.asarray(base, float), np.asarray(year, float)
+    if (first == 0).any():
+        return Trend(math.nan, math.nan, math.nan)
     each = 100 * (last - first) / first
     low, high = np.quantile(each, [0.025, 0.975])
     return Trend(100 * float(last.mean() - first.mean()) / float(first.mean()), float(low), float(high))
@@ -155,6 +191,8 @@ def approach_1_trend(base: Level, year: Level, correlation: float) -> Trend:
     Correlation 1 is the guidelines' case of an emission factor shared by both years (their type A
     sensitivity), 0 that of activity data collected anew (type B).
     """
+    if base.mean == 0:
+        return Trend(math.nan, math.nan, math.nan)
     s_base, s_year = ((level.upper - level.lower) / (2 * Z95) for level in (base, year))
     ratio = year.mean / base.mean
     variance = s_year**2 + (ratio * s_base) ** 2 - 2 * ratio * correlation * s_base * s_year

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensemble.design.base import Design
-from ensemble.design.chosen import ChosenDesign, factorial, half_range, keep_inside, sweep
+from ensemble.design.chosen import ChosenDesign, corners, factorial, half_range, keep_inside, sweep
 from ensemble.design.counters import counter_uniforms, site_uniforms
 from ensemble.design.points import sobol_points
 from ensemble.design.sampled import REPLICATES, SampledDesign
@@ -18,6 +18,7 @@ __all__ = [
     "Design",
     "SampledDesign",
     "SingleDesign",
+    "corners",
     "counter_uniforms",
     "factorial",
     "half_range",

@@ -1,4 +1,4 @@
-"""Designs whose values are chosen, not drawn: factorial, sweep, half-range."""
+"""Designs whose values are chosen, not drawn: factorial, sweep, half-range, corners."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class ChosenDesign:
     - ``sweep``: member 0 is the base; then each input in turn takes its levels, the others at their base.
     - ``half_range``: member 0 is the base; then each input in turn is its base minus one error, and plus
       one error (Zhou et al. 2023); the half range |y(plus) - y(minus)| / 2 is that input's uncertainty.
+    - ``corners``: member 0 is the base; in member 1 every input is at its first level, in member 2 at its second
+      (FAO GSOCseq Eqs 12.3, 12.4).
 
     Args:
         kind: how levels become members.
-        levels: for each input its levels; in ``half_range`` what is added to the base: (-error, +error).
+        levels: for each input its levels; in ``half_range`` and ``corners`` what is added to the base: two numbers.
     """
 
-    kind: Literal["factorial", "sweep", "half_range"]
+    kind: Literal["factorial", "sweep", "half_range", "corners"]
     levels: tuple[tuple[str, tuple[Any, ...]], ...]
 
     def __post_init__(self) -> None:
@@ -39,7 +41,7 @@ class ChosenDesign:
         for name, values in self.levels:
             if not values:
                 raise ValueError(f"'{name}' has no levels; allowed: at least one")
-            if len(set(map(repr, values))) < len(values):
+            if self.kind != "corners" and len(set(map(repr, values))) < len(values):
                 raise ValueError(f"the levels of '{name}' name one value twice: {', '.join(map(str, values))}")
 
     @property
@@ -50,6 +52,8 @@ class ChosenDesign:
     @property
     def members(self) -> int:
         """Number of members: the product of the levels, or one plus their sum."""
+        if self.kind == "corners":
+            return 3
         counts = [len(values) for _, values in self.levels]
         return int(np.prod(counts, dtype=np.int64)) if self.kind == "factorial" else 1 + sum(counts)
 
@@ -95,6 +99,8 @@ class ChosenDesign:
             raise ValueError(f"the design does not set '{name}'; it sets {', '.join(self.streams)}")
         if np.any((members < 0) | (members >= self.members)):
             raise ValueError(f"members must lie between 0 and {self.members - 1}")
+        if self.kind == "corners":
+            return members - 1
         place, counts = self.streams.index(name), [len(values) for _, values in self.levels]
         if self.kind == "factorial":
             return members // int(np.prod(counts[place + 1 :], dtype=np.int64)) % counts[place]
@@ -122,7 +128,7 @@ class ChosenDesign:
         level = np.array([*levels[name], 0.0], dtype=float)[codes]
         base = np.asarray(base, dtype=float)
         level, codes = level.reshape(-1, *(1,) * base.ndim), codes.reshape(-1, *(1,) * base.ndim)
-        return base + level if self.kind == "half_range" else np.where(codes == BASE, base, level)
+        return base + level if self.kind in ("half_range", "corners") else np.where(codes == BASE, base, level)
 
     def digest(self) -> str:
         """SHA-256 of the kind, the inputs and their levels."""
@@ -151,6 +157,15 @@ def half_range(errors: Mapping[str, float]) -> ChosenDesign:
     return ChosenDesign("half_range", tuple((name, (-float(error), float(error))) for name, error in errors.items()))
 
 
+def corners(changes: Mapping[str, float]) -> ChosenDesign:
+    """The base, every input at its base minus its change, and every input at its base plus its change.
+
+    Args:
+        changes: by input, signed: a negative change goes down where the others go up; 0 stays at the base.
+    """
+    return ChosenDesign("corners", tuple((name, (-float(change), float(change))) for name, change in changes.items()))
+
+
 def _levels(levels: Mapping[str, Any]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     return tuple((name, read_levels(name, written)) for name, written in levels.items())
 
@@ -177,7 +192,7 @@ def read_levels(name: str, written: Any) -> tuple[Any, ...]:
 def keep_inside(values: np.ndarray, support: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Move half-range values to the nearest edge of the physical support, and say which were moved.
 
-    Only a half-range design may need it: base minus one error can fall below zero on a poor soil. Drawn
+    Only a half-range design or corners may need it: base minus one error can fall below zero on a poor soil. Drawn
     values never do, because their distributions are renormalised.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,12 @@ class GridTable(Table):
     Args:
         grid: where the sites are.
         arrays: ``(site,)`` of each layer.
+        names: of the classes of layers, by layer.
     """
 
     grid: Grid = None  # type: ignore[assignment]
     arrays: Mapping[str, Floats] = None  # type: ignore[assignment]
+    names: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     def numbers(self, name: str, blank: float | None = None) -> np.ndarray:
         """A layer at the sites."""
@@ -87,9 +90,10 @@ class GridTable(Table):
         return np.asarray(self.arrays[name], np.float64)
 
     def text(self, name: str) -> list[str]:
-        """A layer as text; whole numbers without a point, as class codes are written."""
+        """A layer as text: names of its classes, or whole numbers without a point, as class codes are written."""
         self.require([name])
-        return [f"{value:g}" for value in self.arrays[name]]
+        known = {float(number): text for number, text in self.names.get(name, {}).items()}
+        return [known.get(float(value), f"{value:g}") for value in self.arrays[name]]
 
     def error(self, row: int, column: str, message: str) -> InputError:
         """The error that names a cell."""
@@ -109,6 +113,7 @@ class Layer:
         scale: factor on the stored numbers (SoilGrids: 0.1 for clay in g/kg to %), on top of the file's own.
         nodata: stored number that means no data, where the file does not declare it.
         zero_is_data: a frequent 0 is a value, not missing data.
+        names: what whole numbers of a layer of classes stand for.
     """
 
     name: str
@@ -118,6 +123,7 @@ class Layer:
     scale: float = 1.0
     nodata: float | None = None
     zero_is_data: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_grid(layers: Sequence[Layer]) -> GridTable:
@@ -133,7 +139,7 @@ def read_grid(layers: Sequence[Layer]) -> GridTable:
     values = {}
     for layer in layers:
         array, place = _read_layer(layer)
-        if first is not None and not _same_place(place, first):
+        if first is not None and not same_place(place, first):
             raise InputError(
                 f"this layer has another grid or CRS than {layers[0].file.name}; bring both to one grid", layer.file
             )
@@ -147,7 +153,10 @@ def read_grid(layers: Sequence[Layer]) -> GridTable:
     shape, crs, transform, projected, metres = first
     grid = Grid(shape, crs, transform, projected, metres, rows, columns)
     arrays = {name: array[rows, columns] for name, array in values.items()} | _place_columns(grid)
-    return GridTable(layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid=grid, arrays=arrays)
+    names = {layer.name: layer.names for layer in layers if layer.names}
+    return GridTable(
+        layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid=grid, arrays=arrays, names=names
+    )
 
 
 def _place_columns(grid: Grid) -> dict[str, Floats]:
@@ -158,53 +167,78 @@ def _place_columns(grid: Grid) -> dict[str, Floats]:
     return {"longitude": x[grid.columns], "latitude": y[grid.rows], **here}
 
 
-def _same_place(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+def same_place(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether two grids from :func:`place_of` are one."""
     return one[:2] == other[:2] and np.allclose(one[2], other[2], rtol=1e-7, atol=1e-9)
 
 
-def _read_layer(layer: Layer) -> tuple[Floats, tuple[Any, ...]]:
+@contextmanager
+def open_raster(file: Path, variable: str | None) -> Iterator[Any]:
+    """A raster as a lazy array as it is stored, with its CRS; axes besides y and x as the file has them.
+
+    Raises:
+        InputError: it is not there, cannot be read, or has no such variable.
+    """
     try:
         import rioxarray
         import xarray as xr
     except ImportError:
         raise InputError(
-            'reading rasters needs the extra packages of pip install "soc-ensemble[raster]"', layer.file
+            'reading rasters needs the extra packages of pip install "soc-ensemble[raster]"', file
         ) from None
-    if not layer.file.exists():
-        raise InputError("the file does not exist", layer.file)
+    if not file.exists():
+        raise InputError("the file does not exist", file)
     try:
-        if layer.variable is not None:
-            how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if layer.file.is_dir() else {}
-            with xr.open_dataset(layer.file, mask_and_scale=False, decode_coords="all", **how) as data:
-                if layer.variable not in data:
-                    raise InputError(
-                        f"there is no variable '{layer.variable}'; found: {', '.join(map(str, data))}", layer.file
-                    )
-                band = data[layer.variable].squeeze(drop=True).load()
-        else:
-            opened = rioxarray.open_rasterio(layer.file, mask_and_scale=False)
+        if variable is None:
+            opened = rioxarray.open_rasterio(file, mask_and_scale=False)
             assert isinstance(opened, xr.DataArray)
-            band = opened.isel(band=layer.band - 1).load()
+            with opened:
+                yield opened
+            return
+        how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if file.is_dir() else {}
+        with xr.open_dataset(file, mask_and_scale=False, decode_coords="all", **how) as data:
+            if variable not in data:
+                raise InputError(f"there is no variable '{variable}'; found: {', '.join(map(str, data))}", file)
+            yield data[variable]
     except (OSError, ValueError, IndexError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"the raster cannot be read: {error}", layer.file) from None
-    return _decode(band, layer), _place(band, layer)
+        raise InputError(f"the raster cannot be read: {error}", file) from None
 
 
-def _decode(band: Any, layer: Layer) -> Floats:
-    """Numbers of a layer with missing data as NaN and scale factors applied."""
-    stored = np.asarray(band.values, np.float64)
+def _read_layer(layer: Layer) -> tuple[Floats, tuple[Any, ...]]:
+    with open_raster(layer.file, layer.variable) as opened:
+        one = opened.isel(band=layer.band - 1) if layer.variable is None else opened.squeeze(drop=True)
+        band = one.load()
+        stored = decode_band(band, layer)
+        refuse_spike(band, layer)
+        return stored, place_of(band, layer)
+
+
+def _missing(band: Any, stored: Floats, layer: Layer) -> NDArray[np.bool_]:
     attributes = {**band.encoding, **band.attrs}
     declared = [band.rio.nodata, attributes.get("_FillValue"), attributes.get("missing_value"), layer.nodata]
     numbers = [float(np.ravel(value)[0]) for value in declared if value is not None]
-    missing = ~np.isfinite(stored) | np.isin(stored, [n for n in numbers if np.isfinite(n)])
-    _refuse_spike(stored[~missing], missing.size, layer)
+    return ~np.isfinite(stored) | np.isin(stored, [n for n in numbers if np.isfinite(n)])
+
+
+def decode_band(band: Any, layer: Layer) -> Floats:
+    """Numbers of a grid with missing data as NaN and scale factors applied."""
+    stored = np.asarray(band.values, np.float64)
+    attributes, missing = {**band.encoding, **band.attrs}, _missing(band, stored, layer)
     scale, offset = float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
     return np.where(missing, np.nan, (stored * scale + offset) * layer.scale)
 
 
-def _refuse_spike(values: Floats, cells: int, layer: Layer) -> None:
+def refuse_spike(band: Any, layer: Layer) -> None:
+    """Refuse a frequent number at the edge of the values that looks like undeclared missing data.
+
+    Raises:
+        InputError: there is one.
+    """
+    stored = np.asarray(band.values, np.float64)
+    missing = _missing(band, stored, layer)
+    values, cells = stored[~missing], missing.size
     for spike in SPIKES:
         share = float((values == spike).sum()) / cells
         if share < SPIKE_SHARE or (spike == 0.0 and layer.zero_is_data):
@@ -219,7 +253,12 @@ def _refuse_spike(values: Floats, cells: int, layer: Layer) -> None:
             )
 
 
-def _place(band: Any, layer: Layer) -> tuple[Any, ...]:
+def place_of(band: Any, layer: Layer) -> tuple[Any, ...]:
+    """Where a grid lies: shape (y, x), CRS as WKT, transform, whether it is projected, metres of its unit.
+
+    Raises:
+        InputError: it has no CRS or is rotated.
+    """
     if band.rio.crs is None:
         raise InputError("the raster has no coordinate reference system; write one into the file", layer.file)
     affine = band.rio.transform()
@@ -227,4 +266,5 @@ def _place(band: Any, layer: Layer) -> tuple[Any, ...]:
         raise InputError("the raster is rotated; resample it to a grid whose rows run east", layer.file)
     crs = band.rio.crs
     metres = float(crs.linear_units_factor[1]) if crs.is_projected else 1.0
-    return band.shape, crs.to_wkt(), (affine.c, affine.a, affine.f, affine.e), bool(crs.is_projected), metres
+    shape = (band.sizes[band.rio.y_dim], band.sizes[band.rio.x_dim])
+    return shape, crs.to_wkt(), (affine.c, affine.a, affine.f, affine.e), bool(crs.is_projected), metres

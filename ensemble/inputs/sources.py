@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.given import Forcing, InputSource, RasterSites
+from ensemble.config.given import Forcing, InputSource, RasterSeries, RasterSites
 from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values
-from ensemble.inputs.grids import Layer, read_grid
+from ensemble.inputs.grids import GridTable, Layer, read_grid
+from ensemble.inputs.raster_series import read_raster_series
 from ensemble.inputs.schedule import scheduled
 from ensemble.inputs.tables import Table, read_table
 from ensemble.specs import InputSpec, TimeAxis
@@ -59,7 +60,7 @@ def read_sites(study: StudyFile) -> SiteTable:
 
 def _raster_sites(study: StudyFile, settings: RasterSites) -> SiteTable:
     layers = [
-        Layer(name, study.path(e.file), e.variable, e.band, e.scale, e.nodata, e.zero_is_data)
+        Layer(name, study.path(e.file), e.variable, e.band, e.scale, e.nodata, e.zero_is_data, e.names)
         for name, e in settings.rasters.items()
     ]
     table = read_grid(layers)
@@ -172,6 +173,8 @@ class SourceReader:
             InputError: the source does not fit the input, or a value is impossible.
         """
         factor, offset = self._units(spec, source.units, (*key, "units"))
+        if source.raster is not None:
+            return self._raster(spec, source.raster, key, (factor, offset))
         if source.column is not None and source.file is None:
             return self._column(spec, source.column, key, factor, offset)
         if source.file is not None:
@@ -223,6 +226,26 @@ class SourceReader:
         flat = forcing.table.numbers(column) * factor + offset
         check_values(spec, flat, lambda row, text: forcing.table.error(row, column, text))
         return flat[forcing.rows]
+
+    def _raster(
+        self, spec: InputSpec, settings: RasterSeries, key: KeyPath, scaling: tuple[float, float]
+    ) -> np.ndarray:
+        """Monthly grids at the sites, shape (sites, lead + steps)."""
+        grid = self.sites.table.grid if isinstance(self.sites.table, GridTable) else None
+        if spec.dims != ("time",) or self.calendar is None or self.calendar.axis.per_year != 12:
+            raise self.study.error(
+                (*key, "raster"), f"{spec.name} is not a monthly series; name a layer of sites.rasters"
+            )
+        if grid is None:
+            raise self.study.error(
+                (*key, "raster"), "grids of a series need sites that are cells: sites: {rasters: ...}"
+            )
+        layer = Layer(spec.name, self.study.path(settings.file), settings.variable, 1, settings.scale, settings.nodata)
+        ranges = [None if r is None else (r.start, r.end) for r in (settings.equilibrium, settings.later)]
+        return read_raster_series(
+            layer, grid, self.calendar, settings.first_year, ranges[0], ranges[1], scaling,
+            lambda values, blame: check_values(spec, values, blame),
+        )  # fmt: skip
 
     def _typed(self, spec: InputSpec, source: InputSource, key: KeyPath) -> np.ndarray:
         """Numbers typed in the study; series without their lead are completed by `equilibrium`."""

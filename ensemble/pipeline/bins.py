@@ -57,7 +57,7 @@ def bins_for(plan: Plan, path: Place) -> Histograms:
 
 
 def _pilot(plan: Plan) -> Histograms:
-    members = min(plan.members, PILOT_MEMBERS)
+    members = min(plan.most_members, PILOT_MEMBERS)
     small = replace(plan, tiling=Tiling(members, len(plan.sites), members, plan.tiling.tile_sites))
     found: dict[str, list[Bins]] = {}
     for result in propagate(small, range(small.tiling.count)):

@@ -11,6 +11,7 @@ from ensemble.inference.calibration.tables import arviz_groups, checks
 from ensemble.pipeline.assessing import CHECKS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.layout import root_attributes, stage_of
+from ensemble.pipeline.lengthening import plan_so_far
 from ensemble.pipeline.origin import remember_study
 from ensemble.pipeline.tiles import provenance_of
 from ensemble.plan import Plan
@@ -46,6 +47,7 @@ def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
     settings = plan.study.record.calibrate
     if settings is None:
         raise plan.study.error(("calibrate",), "the study does not ask for a calibration; add calibrate: {}")
+    plan = plan_so_far(plan, path)
     with open_writer(path, provenance_of(plan), [stage_of(plan, bins_for(plan, path))], root_attributes(plan)) as store:
         remember_study(plan, path)
         fix_criteria(plan, path)

@@ -17,12 +17,20 @@ from ensemble.crediting.deductions import (
     deduct,
     dependence_table,
     relative_half_width,
+    student_factor,
     waterfall,
 )
 from ensemble.crediting.draw_table import ARMS, draw_table
 from ensemble.crediting.rules import NOT_AN_APPROVAL, rule_named
-from ensemble.crediting.strata import Strata, stratify
-from ensemble.crediting.vm0042 import in_co2e, monte_carlo, removals_and_reductions
+from ensemble.crediting.sample_size import sample_size
+from ensemble.crediting.strata import Strata, stratify, total
+from ensemble.crediting.vm0042 import (
+    analytical,
+    in_co2e,
+    model_variance_of_difference,
+    monte_carlo,
+    removals_and_reductions,
+)
 from ensemble.errors import StoreRefused
 from ensemble.plan import Plan
 from ensemble.store import Store
@@ -171,13 +179,65 @@ def credits_of(plan: Plan, store: Store) -> xr.Dataset:
     }
     variables |= _rules(settings, estimate) | _dependence(changes, strata, settings) | _steps(deduction, settings)
     variables |= _parts(changes, strata, deduction)
+    by_draw = total(difference, strata) / strata.area * CO2_PER_C
+    variables["change_by_draw"] = ("draw", by_draw, {**PER_HA, "long_name": "change of the whole project in each draw"})
+    variables |= _analytical(settings, difference, strata)
+    wanted, sizes = _sample_size(settings, difference * CO2_PER_C, strata)
     attributes = {
         "rule": rule.name, "rule_title": rule.title, "rule_source": rule.source, "rule_note": rule.note,
         "rule_text_read": str(rule.text_read), "years": f"{stocks.years[0] + 1}-{stocks.years[-1]}",
         "draws": len(difference), "points": int(strata.member.size), "strata": len(strata.names),
         "comment": NOT_AN_APPROVAL,
     }  # fmt: skip
-    return xr.Dataset(variables, attrs=attributes)
+    return xr.Dataset(variables | wanted, attrs=attributes | sizes)
+
+
+def _analytical(settings: Credits, changes: np.ndarray, strata: Strata) -> dict[str, Any]:
+    """The analytical route (Eqs 60-64) with the model's error from trials, beside the draws."""
+    if settings.analytical is None:
+        return {}
+    error = settings.analytical
+    model = model_variance_of_difference(error.sd**2, error.correlation)
+    estimate = in_co2e(analytical(changes.mean(axis=0), strata, model))
+    deduction = deduct(estimate, rule_named(settings.rule))
+    return {
+        "analytical_standard_error": (
+            (),
+            estimate.standard_error,
+            {**PER_HA, "long_name": "standard error, analytical route"},
+        ),
+        "analytical_deduction": ((), deduction.fraction, {"units": "1", "long_name": "deduction, analytical route"}),
+        "analytical_credited_total": (
+            (),
+            deduction.credited_total,
+            {**TOTAL, "long_name": "credited amount, analytical route"},
+        ),
+    }
+
+
+def _sample_size(settings: Credits, changes: np.ndarray, strata: Strata) -> tuple[dict[str, Any], dict[str, float]]:
+    """Points of each stratum that the wanted deduction needs, with the spread between points that is seen."""
+    rule = rule_named(settings.rule)
+    if settings.wanted_deduction is None or rule.statistic != "one_sided_quantile":
+        return {}, {}
+    by_point = changes.mean(axis=0)
+    sd = np.array([by_point[strata.member == h].std(ddof=1) for h in range(len(strata.names))])
+    estimate = monte_carlo(changes, strata)
+    try:
+        found = sample_size(
+            estimate.mean, strata.areas, sd, estimate.model_variance, settings.wanted_deduction, rule.probability
+        )
+        points, floor = found.counts.astype(float), found.floor
+    except ValueError:  # no number of points reaches it: the model's own error is too large, or the change is 0
+        factor = student_factor(rule.probability, float("inf"))
+        points = np.full(len(sd), np.nan)
+        floor = factor * estimate.model_variance**0.5 / abs(estimate.mean) if estimate.mean else float("inf")
+    variables = {
+        "stratum": ("stratum", list(strata.names)),
+        "points_now": ("stratum", strata.counts, {"units": "1", "long_name": "sample points"}),
+        "wanted_points": ("stratum", points, {"units": "1", "long_name": "sample points for the wanted deduction"}),
+    }
+    return variables, {"wanted_deduction": settings.wanted_deduction, "floor": floor}
 
 
 def _groups(plan: Plan, draws: int) -> int:

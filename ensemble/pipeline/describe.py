@@ -30,6 +30,12 @@ def describe_plan(plan: Plan, store: Place) -> Iterator[str]:
     for name, deriving in plan.bound.derivations:
         yield f"           {name} from {deriving.name}"
     yield f"members:   {plan.members:,} ({plan.design.kind} design, seed {plan.seed})"
+    stop = plan.study.record.design.stop
+    if stop is not None:
+        wanted = ", ".join(
+            f"{key} {value:g}" for key in ("mean", "quantiles", "credited") if (value := getattr(stop, key))
+        )
+        yield f"           doubled up to {plan.most_members:,} until standard errors are: {wanted}"
     yield f"sites:     {len(plan.sites):,}; scenarios: {', '.join(plan.scenarios)}"
     if plan.base.calendar is not None:
         times = plan.times()

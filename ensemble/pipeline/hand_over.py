@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ensemble.errors import InputError
 from ensemble.pipeline.credits import write_draw_table
-from ensemble.pipeline.maps import write_maps
+from ensemble.pipeline.inventories import write_inventory
+from ensemble.pipeline.maps import write_gsocseq, write_maps
 from ensemble.store import Place, export_csv, export_netcdf, local_folder, open_store
 
 FORMS = {"csv": export_csv, "netcdf": export_netcdf}
-PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps}
+PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps, "gsocseq": write_gsocseq, "inventory": write_inventory}
 # Groups that mean something to others; the packed sums of the tiles do not.
 GROUPS = ("members", "inputs", "statistics")
 
@@ -20,7 +21,8 @@ def export_store(store: Place, form: str, folder: Path | None = None) -> list[Pa
 
     Args:
         store: a finished store.
-        form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study.
+        form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study,
+            ``gsocseq`` for those that FAO asks for, by its names; ``inventory`` for the table of an inventory.
         folder: where to; beside the store by default, in the working directory for one in a bucket.
 
     Raises:

@@ -11,7 +11,18 @@ import xarray as xr
 from ensemble.errors import StoreRefused
 from ensemble.store import Store
 
-KINDS = ("mean", "sd", "quantile", "zone")
+KINDS = ("mean", "sd", "quantile", "zone", "uncertainty", "probability_gain")
+# Maps of `sequestration` under the names that FAO GSOCseq asks for; {} is the scenario.
+GSOCSEQ = {
+    "initial_stock_mean": "T0_Map",
+    "final_stock_mean": "finalSOC_{}_Map",
+    "absolute_rate_mean": "ASR_{}_Map",
+    "relative_rate_mean": "RSR_{}_Map",
+    "initial_stock_uncertainty": "T0_UncertaintyMap",
+    "final_stock_uncertainty": "{}_UncertaintyMap",
+    "absolute_rate_uncertainty": "ASR_{}_UncertaintyMap",
+    "relative_rate_uncertainty": "RSR_{}_UncertaintyMap",
+}
 
 
 def grid_maps(statistics: xr.Dataset) -> xr.Dataset:
@@ -46,26 +57,67 @@ def write_maps(store: Store, folder: Path) -> list[Path]:
     Raises:
         StoreRefused: the store is not of a raster, or the packages for rasters are not installed.
     """
+    maps = grid_maps(_of_sites(store))
+    folder.mkdir(parents=True, exist_ok=True)
+    maps.to_zarr(folder / "maps.zarr", mode="w", zarr_format=3, consolidated=False)
+    return [
+        folder / "maps.zarr",
+        *(_write_geotiff(maps, layer, folder / f"{name}.tif") for name, layer in _layers(maps)),
+    ]
+
+
+def write_gsocseq(store: Store, folder: Path) -> list[Path]:
+    """Write the GeoTIFFs of a national GSOCseq product: stocks, rates and their uncertainty (%), by FAO's names.
+
+    Names are ``STORE_GSOCseq_ASR_SCENARIO_Map030.tif``, the last digits the depth in cm; scenarios in capitals.
+
+    Raises:
+        StoreRefused: the study has no ``sequestration``, or as :func:`write_maps`.
+    """
+    if not store.has_group("sequestration"):
+        raise StoreRefused("the study has no sequestration; give sequestration: {usual: SCENARIO, start: YEAR}")
+    statistics, rates = _of_sites(store), store.dataset("sequestration")
+    maps = grid_maps(statistics)
+    depth = np.unique(statistics["layer_depth"].values * 2) if "layer_depth" in statistics.coords else np.array([])
+    ending = f"{depth[0]:03.0f}.tif" if len(depth) == 1 else ".tif"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, pattern in GSOCSEQ.items():
+        for arm in [str(a) for a in rates["scenario"].values] if "scenario" in rates[name].dims else [""]:
+            if name.startswith("relative") and arm == rates.attrs["usual"]:
+                continue
+            layer = maps[name].sel(scenario=arm) if arm else maps[name]
+            file = folder / f"{store.path.stem}_GSOCseq_{pattern.format(arm.upper())}{ending}"
+            files.append(_write_geotiff(maps, layer, file))
+    return files
+
+
+def _of_sites(store: Store) -> xr.Dataset:
+    """Every statistic by site, with the cells of the grid.
+
+    Raises:
+        StoreRefused: the packages for rasters are not installed.
+    """
     try:
         import rioxarray  # noqa: F401
     except ImportError:
         raise StoreRefused('writing maps needs the extra packages of pip install "soc-ensemble[raster]"') from None
-    statistics = store.dataset("statistics")
+    found = store.dataset("statistics")
     if store.has_group("zones"):
-        statistics = statistics.assign(zone=store.dataset("zones")["zone"].astype(float))
-    if "grid_row" not in statistics.coords:
+        found = found.assign(zone=store.dataset("zones")["zone"].astype(float))
+    if store.has_group("sequestration"):
+        found = found.assign(dict(store.dataset("sequestration").data_vars))
+    if "grid_row" not in found.coords:
         places = store.dataset("members").coords
-        statistics = statistics.assign_coords({n: places[n] for n in ("grid_row", "grid_column", "crs") if n in places})
-    maps = grid_maps(statistics.load())
-    folder.mkdir(parents=True, exist_ok=True)
-    maps.to_zarr(folder / "maps.zarr", mode="w", zarr_format=3, consolidated=False)
-    files = [folder / "maps.zarr"]
-    for name, layer in _layers(maps):
-        plain = xr.DataArray(layer.values.astype("float32"), {"y": maps["y"], "x": maps["x"]}, ("y", "x"))
-        plain = plain.rio.write_crs(maps["crs"].attrs["crs_wkt"]).rio.write_nodata(np.nan)
-        plain.rio.to_raster(folder / f"{name}.tif", compress="deflate")
-        files.append(folder / f"{name}.tif")
-    return files
+        found = found.assign_coords({n: places[n] for n in ("grid_row", "grid_column", "crs") if n in places})
+    return found.load()
+
+
+def _write_geotiff(maps: xr.Dataset, layer: xr.DataArray, file: Path) -> Path:
+    plain = xr.DataArray(layer.values.astype("float32"), {"y": maps["y"], "x": maps["x"]}, ("y", "x"))
+    plain = plain.rio.write_crs(maps["crs"].attrs["crs_wkt"]).rio.write_nodata(np.nan)
+    plain.rio.to_raster(file, compress="deflate")
+    return file
 
 
 def _layers(maps: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
@@ -77,6 +129,9 @@ def _layers(maps: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
         variable = variable.isel(time=-1, drop=True) if "time" in variable.dims else variable
         extra = [dim for dim in variable.dims if dim not in ("scenario", "quantile", "y", "x")]
         if extra:
+            continue
+        if "scenario" not in variable.dims:
+            yield name, variable
             continue
         for scenario in variable["scenario"].values:
             arm = variable.sel(scenario=scenario, drop=True)

@@ -16,6 +16,9 @@ from ensemble.pipeline.credits import GROUP as CREDITS
 from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
 from ensemble.pipeline.decomposition_totals import GROUP as TOTALS_DECOMPOSITION
 from ensemble.pipeline.indicators import GROUP as INDICATORS
+from ensemble.pipeline.inventories import GROUP as INVENTORY
+from ensemble.pipeline.sequestration import GROUP as SEQUESTRATION
+from ensemble.pipeline.sweeping import sweep_curves
 from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.pipeline.zones import GROUP as ZONES
 from ensemble.plan.plan import measured_name
@@ -24,8 +27,11 @@ from ensemble.report import Results, Section, Tornado, decomposition_sections, r
 from ensemble.report.column import column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.indicators import indicators_section
+from ensemble.report.mapped import is_grid, maps_figure
 from ensemble.report.observed import group_name
+from ensemble.report.product_figures import sweep_figure
 from ensemble.report.products import credits_section, totals_section, zones_section
+from ensemble.report.rates import inventory_section, rates_section
 from ensemble.store import Place, Store, open_store, write_whole
 from ensemble.summary.skill import group_skill
 
@@ -61,6 +67,16 @@ def write_store_report(store: Store) -> tuple[Place, tuple[str, ...]]:
 def _more(store: Store, results: Results) -> tuple[Section, ...]:
     """Sections of the other stages that are there."""
     sections: list[Section] = []
+    if maps := _maps(store, results):
+        sections.append(maps)
+    curves = sweep_curves(store, results.main)
+    if curves is not None:
+        lead = "Each input was set to its levels in turn, the others at their base."
+        sections.append(Section("Sweep", lead, figures=(sweep_figure(curves),)))
+    if store.has_group(SEQUESTRATION):
+        sections.append(rates_section(store.dataset(SEQUESTRATION).load(), _places(store), dict(results.titles)))
+    if store.has_group(INVENTORY):
+        sections.append(inventory_section(store.dataset(INVENTORY).load()))
     if store.has_group(CREDITS):
         sections.append(credits_section(store.dataset(CREDITS).load()))
     if store.has_group(TOTALS):
@@ -91,6 +107,28 @@ def _drivers_of_totals(store: Store, results: Results) -> list[Section]:
     statistics = of_all[["mean", "sd"]].rename(mean=f"{output}_mean", sd=f"{output}_sd")
     budget = error_budget_section(data, statistics, output, results.titles)
     return sections if budget is None else [*sections, budget]
+
+
+def _places(store: Store) -> xr.Dataset:
+    """Statistics with the cells of the sites, where these are cells of a raster."""
+    statistics, members = store.dataset("statistics"), store.dataset("members")
+    known = ("grid_row", "grid_column", "crs", "latitude")
+    found = {name: members.coords[name] for name in known if name in members.coords and name not in statistics.coords}
+    return statistics.assign_coords(found)
+
+
+def _maps(store: Store, results: Results) -> Section | None:
+    """Maps of the main output of a raster study."""
+    places = _places(store)
+    if not is_grid(places) or f"{results.main}_sd" not in places:
+        return None
+    arm, zones = results.scenarios[0], None
+    if store.has_group(ZONES) and store.dataset(ZONES).attrs["output"] == results.main:
+        zones = store.dataset(ZONES)["zone"].sel(scenario=arm).values
+    figure = maps_figure(places, results.main, results.noun, results.unit, arm, zones)
+    return Section(
+        "Maps", f"Mean and standard deviation of {results.noun}{results.at}, cell by cell.", figures=(figure,)
+    )
 
 
 def results_of(store: Store) -> Results:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ensemble.pipeline import credits, indicators, totals, zones
+from ensemble.pipeline import credits, indicators, inventories, sequestration, totals, zones
 from ensemble.pipeline.assessing import STATISTICS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
 from ensemble.pipeline.decomposing import write_decomposition
 from ensemble.pipeline.decomposition_lines import decomposition_lines
 from ensemble.pipeline.layout import STAGE, root_attributes, stage_of
+from ensemble.pipeline.lengthening import lengthen, plan_so_far, stopping_lines
 from ensemble.pipeline.origin import remember_study
 from ensemble.pipeline.reporting import write_store_report
 from ensemble.pipeline.statistics import statistics_of
@@ -52,14 +53,18 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
         Stopped: more members failed than ``execution.max_failed`` allows.
     """
     refuse_unlearned(plan)
-    bins = bins_for(plan, path)
+    plan, bins = plan_so_far(plan, path), bins_for(plan, path)
     stage = stage_of(plan, bins)
     with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
         remember_study(plan, path)
         fix_criteria(plan, path)
-        if plan.study.record.execution.backend == "dask":
-            work_on_dask(plan, store, quiet)
-        compute_tiles(plan, store, bins.bins, quiet)
+        longer: Plan | None = plan
+        while longer is not None:
+            plan = longer
+            if plan.study.record.execution.backend == "dask":
+                work_on_dask(plan, store, quiet)
+            compute_tiles(plan, store, bins.bins, quiet)
+            longer = None if store.has_group(STATISTICS) else lengthen(plan, store, bins)
         if not plan.keep_members and not store.has_group(SAMPLE):
             store.write_group(SAMPLE, sample_of(plan))
         if not store.has_group(STATISTICS):
@@ -70,6 +75,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
             write_decomposition(plan, store, quiet)
         _write_products(plan, store)
         report, headline = write_store_report(store)
+        headline = (*headline, *stopping_lines(plan, store))
     drop_claims(path)
     failed = sum(entry.failed for entry in store.entries(STAGE).values())
     return RunResult(path, report, plan.members, failed, tuple(headline))
@@ -90,15 +96,19 @@ def refuse_unlearned(plan: Plan) -> None:
 
 
 def _write_products(plan: Plan, store: StoreWriter) -> None:
-    """What the study wants made of its members: totals of regions, credits, indicators."""
-    if plan.study.record.totals is not None and not store.has_group(totals.GROUP):
-        store.write_group(totals.GROUP, totals.totals_of(plan, store))
-    if plan.study.record.mapping is not None and plan.study.record.mapping.zones and not store.has_group(zones.GROUP):
-        store.write_group(zones.GROUP, zones.zones_of(plan, store.dataset(STATISTICS).load()))
-    if plan.study.record.credits is not None and not store.has_group(credits.GROUP):
-        store.write_group(credits.GROUP, credits.credits_of(plan, store))
-    if plan.study.record.indicators and not store.has_group(indicators.GROUP):
-        store.write_group(indicators.GROUP, indicators.indicators_of(plan, store))
+    """What the study wants made of its members: totals, zones, rates, inventory, credits, indicators."""
+    record = plan.study.record
+    products = {
+        totals.GROUP: (record.totals, totals.totals_of),
+        zones.GROUP: (record.mapping and record.mapping.zones, zones.zones_of),
+        sequestration.GROUP: (record.sequestration, sequestration.sequestration_of),
+        inventories.GROUP: (record.inventory, inventories.inventory_of),
+        credits.GROUP: (record.credits, credits.credits_of),
+        indicators.GROUP: (record.indicators, indicators.indicators_of),
+    }
+    for group, (wanted, make) in products.items():
+        if wanted and not store.has_group(group):
+            store.write_group(group, make(plan, store))
 
 
 def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, ...]:
@@ -111,7 +121,7 @@ def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, .
     refuse_unlearned(plan)
     if plan.study.record.decompose is None:
         raise plan.study.error(("decompose",), "the study does not ask for a decomposition; add decompose: {}")
-    histograms = bins_for(plan, path)
+    plan, histograms = plan_so_far(plan, path), bins_for(plan, path)
     with open_writer(path, provenance_of(plan), [stage_of(plan, histograms)], root_attributes(plan)) as store:
         if plan.design.kind == "factorial":
             compute_tiles(plan, store, histograms.bins, quiet)

@@ -27,6 +27,8 @@ from ensemble.summary import (
 
 # Summaries of blocks of sites are merged side by side up to this many bytes.
 BLOCK_BYTES = 128 * 2**20
+# Gradients are taken one site after another; maps of more sites go without, which would take longer than their members.
+LINEARISED_SITES = 2000
 
 
 def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterator[xr.Dataset]:
@@ -34,6 +36,12 @@ def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterato
 
     They come in blocks of sites, in order, so that memory does not grow with the number of sites.
     """
+    for sites, data in member_statistics(plan, store, bins):
+        yield data.assign(_first_order(plan, sites))
+
+
+def member_statistics(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterator[tuple[slice, xr.Dataset]]:
+    """Which sites, and the same without the delta check: from finished tiles alone."""
     specs = {spec.name: spec for spec in plan.stored_outputs}
     known = coordinates_of(plan)
     above = plan.study.record.outputs.above
@@ -44,8 +52,7 @@ def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterato
         here = known.isel(site=sites)
         coordinates = {str(name): here.coords[name] for name in here.coords}
         quantiles = {name: _quantiles(plan, store, name, summary, bins, sites) for name, summary in summaries.items()}
-        data = statistics_dataset(summaries, specs, coordinates, quantiles, above)
-        yield data.assign(_first_order(plan, sites))
+        yield sites, statistics_dataset(summaries, specs, coordinates, quantiles, above)
 
 
 def _columns_at_once(plan: Plan, bins: Mapping[str, Bins]) -> Iterator[range]:
@@ -103,8 +110,8 @@ def _quantiles(
 
 
 def _first_order(plan: Plan, sites: slice) -> dict[str, xr.Variable]:
-    """Delta standard deviation of every output at some sites, and what each input contributes to it."""
-    flat = linearise(plan, sites)
+    """Delta standard deviation of every output at some sites, and what each input contributes; not for large maps."""
+    flat = linearise(plan, sites) if len(plan.sites) <= LINEARISED_SITES else None
     if flat is None:
         return {}
     variables = {"parameter": xr.Variable("parameter", np.array(flat.labels), {"long_name": "uncertain input"})}

@@ -12,6 +12,7 @@ from ensemble.execute.progress import progress
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.describe import memory_bytes
 from ensemble.pipeline.layout import STAGE, root_attributes, stage_of
+from ensemble.pipeline.lengthening import plan_so_far
 from ensemble.pipeline.loading import checked
 from ensemble.pipeline.origin import remember_study, study_of
 from ensemble.pipeline.tiles import provenance_of, refuse_failures, tile_arrays
@@ -32,7 +33,7 @@ def plan_of_store(path: Place) -> Plan:
     """
     if not is_there(path):
         raise StoreRefused(f"there is no store {path}; add --study FILE to begin it")
-    return checked(make_plan(study_of(open_store(path))))
+    return plan_so_far(checked(make_plan(study_of(open_store(path)))), path)
 
 
 def work_plan(plan: Plan, path: Place, claims: Claims, quiet: bool = False) -> int:
@@ -51,6 +52,7 @@ def work_plan(plan: Plan, path: Place, claims: Claims, quiet: bool = False) -> i
         StoreRefused: the store belongs to another study or platform, or cannot be written.
         Stopped: more members failed than ``execution.max_failed`` allows.
     """
+    plan = plan_so_far(plan, path)
     store = open_shared(
         path, provenance_of(plan), lambda: [stage_of(plan, bins_for(plan, path))], root_attributes(plan)
     )

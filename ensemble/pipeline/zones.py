@@ -7,6 +7,7 @@ import xarray as xr
 
 from ensemble.mapping.zoning import zone_map, zone_table
 from ensemble.plan import Plan
+from ensemble.store import Store
 
 GROUP = "zones"
 
@@ -28,9 +29,9 @@ def check_zones(plan: Plan) -> None:
         raise plan.study.error(("mapping", "zones"), "zones need uncertainty; give uncertain")
 
 
-def zones_of(plan: Plan, statistics: xr.Dataset) -> xr.Dataset:
+def zones_of(plan: Plan, store: Store) -> xr.Dataset:
     """Zone of every site in every scenario at the end of the run, and a table by class."""
-    settings = plan.study.record.mapping
+    settings, statistics = plan.study.record.mapping, store.dataset("statistics").load()
     assert settings is not None and settings.zones is not None
     table = plan.base.sites.table
     has_area = table is not None and "area_ha" in table.columns

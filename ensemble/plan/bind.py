@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.config import StudyFile
-from ensemble.config.given import Forcing, InputSource
+from ensemble.config.given import Forcing
 from ensemble.errors import InputError, SuspiciousInput
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.sources import ForcingTable, SiteTable, SourceReader, read_forcing, read_sites
@@ -179,12 +179,12 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
     tables = _scenario_forcing(study, bound, sites, forcing, calendar)
     values = {}
     for spec in bound.specs.values():
-        arms = [_one_input(study, reader, spec, scenario, tables) for scenario in scenarios]
-        same = all(arm is arms[0] or np.array_equal(arm, arms[0]) for arm in arms)
-        stacked = (
-            arms[:1] if same else [np.broadcast_to(a, np.broadcast_shapes(*(b.shape for b in arms))) for a in arms]
-        )
-        values[spec.name] = np.stack(stacked)
+        arms = _arms_of_input(study, reader, spec, scenarios, tables)
+        if all(arm is arms[0] or np.array_equal(arm, arms[0]) for arm in arms):
+            values[spec.name] = arms[0][None]
+        else:
+            shape = np.broadcast_shapes(*(arm.shape for arm in arms))
+            values[spec.name] = np.stack([np.broadcast_to(arm, shape) for arm in arms])
     _check_together(study, bound, values, len(scenarios), sites.names)
     return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
 
@@ -267,14 +267,24 @@ def _scenario_forcing(
     return tables
 
 
+def _arms_of_input(
+    study: StudyFile, reader: SourceReader, spec: InputSpec, scenarios: tuple[str, ...], tables: Tables
+) -> list[np.ndarray]:
+    """Central value of one input in each scenario; what the study gives for all of them is read once."""
+    given = spec.name in study.record.inputs.sources()
+    shared = reader.read(spec, study.record.inputs.sources()[spec.name], ("inputs", spec.name)) if given else None
+    own = {name for name, arm in study.record.scenarios.items() if spec.name in arm.inputs}
+    return [
+        shared if shared is not None and name not in own else _one_input(study, reader, spec, name, tables)
+        for name in scenarios
+    ]
+
+
 def _one_input(study: StudyFile, reader: SourceReader, spec: InputSpec, scenario: str, tables: Tables) -> np.ndarray:
-    """Central value of one input in one scenario: the scenario's own, else the study's, the table's, the default."""
+    """Central value of one input in one scenario: its own, that of its table, or the default."""
     arm = study.record.scenarios.get(scenario)
     if arm is not None and spec.name in arm.inputs:
         return reader.read(spec, arm.inputs[spec.name], ("scenarios", scenario, "inputs", spec.name))
-    sources: Mapping[str, InputSource] = study.record.inputs.sources()
-    if spec.name in sources:
-        return reader.read(spec, sources[spec.name], ("inputs", spec.name))
     if "time" in spec.dims and scenario in tables:
         table, settings, key = tables[scenario]
         if settings.columns.get(spec.name, spec.name) in table.table.columns or spec.default is None:
@@ -300,9 +310,9 @@ def _files(study: StudyFile, sites: SiteTable) -> tuple[Path, ...]:
     written = [record.inputs.forcing and record.inputs.forcing.file]
     places = record.sites
     written += [places] if isinstance(places, str | None) else [layer.file for layer in places.rasters.values()]
-    written += [source.file for source in record.inputs.sources().values()]
-    for scenario in record.scenarios.values():
-        written += [scenario.forcing and scenario.forcing.file, *(source.file for source in scenario.inputs.values())]
+    for arm in (record.inputs.sources(), *(scenario.inputs for scenario in record.scenarios.values())):
+        written += [source.file or (source.raster and source.raster.file) for source in arm.values()]
+    written += [scenario.forcing and scenario.forcing.file for scenario in record.scenarios.values()]
     written += [entry.file for entry in record.uncertain.values()]
     written += [record.observations and record.observations.file]
     if ".py:" in record.model:

@@ -53,7 +53,7 @@ def _chosen(
     base = np.broadcast_to(scalar.base, (max(len(np.atleast_1d(scalar.base)), 1),))
     base = base if len(base) == 1 else base[sites]
     values = design.values(scalar.label, members, base)
-    if design.kind != "half_range":
+    if design.kind not in ("half_range", "corners"):
         return values, np.zeros(values.shape, dtype=bool)
     return keep_inside(values, scalar.support)
 

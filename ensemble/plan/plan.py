@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.config import StudyFile
-from ensemble.design import Design, SingleDesign, make_design
+from ensemble.design import Design, SampledDesign, SingleDesign, make_design
 from ensemble.inputs.observations import read_observations
 from ensemble.plan.bind import BaseInputs, BoundModel, bind_model, did_you_mean, read_inputs
 from ensemble.plan.draws import draw_members
@@ -204,12 +204,19 @@ class Plan:
         return numbers * len(self.scenarios) * (8 if self.float64 else 4)
 
     @property
+    def most_members(self) -> int:
+        """Members that the run may grow to, where the study says when to stop; else their number."""
+        stop = self.study.record.design.stop
+        return self.members if stop is None else max(self.members, stop.max_members)
+
+    @property
     def keep_members(self) -> bool:
         """Whether every member is written."""
         record = self.study.record
-        joint = record.totals or record.credits or record.indicators  # these need joint members
+        needs = (record.totals, record.credits, record.indicators, record.sequestration, record.inventory)
+        joint = any(item for item in needs)  # these need joint members
         choice = "keep" if joint else record.store.members
-        small = self.pair_bytes * self.members * len(self.sites) <= KEEP_BYTES
+        small = self.pair_bytes * self.most_members * len(self.sites) <= KEEP_BYTES
         return choice == "keep" or (choice == "auto" and small)
 
 
@@ -235,7 +242,35 @@ def make_plan(study: StudyFile) -> Plan:
             outputs = (*outputs, by_name[name])
     design = _design(study, uncertainty)
     plan = Plan(study, bound, base, uncertainty, design, outputs, steps, observations, Tiling(design.members, 1, 1, 1))
-    return replace(plan, tiling=_tiling(plan))
+    plan = replace(plan, tiling=_tiling(plan))
+    _check_stop(plan)
+    return plan
+
+
+def _check_stop(plan: Plan) -> None:
+    stop, key = plan.study.record.design.stop, ("design", "stop")
+    if stop is None:
+        return
+    if not isinstance(plan.design, SampledDesign):
+        raise plan.study.error(key, "nothing is uncertain, so there is nothing to wait for; leave stop out")
+    points = plan.members // plan.design.replicates
+    if points & (points - 1):
+        text = (
+            f"members are doubled from {plan.members}; allowed: {plan.design.replicates} x a power of 2, such as 1024"
+        )
+        raise plan.study.error(("design", "members"), text)
+    if plan.members % plan.tiling.tile_members:
+        text = f"{plan.members} members are not whole tiles of {plan.tiling.tile_members}; with stop they must be"
+        raise plan.study.error(("store", "tile", "members"), text)
+    if stop.max_members < plan.members:
+        text = f"max_members {stop.max_members} is below the members to begin with ({plan.members})"
+        raise plan.study.error((*key, "max_members"), text)
+    names = [spec.name for spec in plan.outputs]
+    if stop.output is not None and stop.output not in names:
+        text = f"there is no output '{stop.output}' in this study; allowed: {', '.join(names)}"
+        raise plan.study.error((*key, "output"), text)
+    if stop.credited is not None and plan.study.record.credits is None:
+        raise plan.study.error((*key, "credited"), "the study has no credits; give credits, or mean")
 
 
 def with_design(plan: Plan, design: Design, outputs: tuple[OutputSpec, ...]) -> Plan:
@@ -245,11 +280,34 @@ def with_design(plan: Plan, design: Design, outputs: tuple[OutputSpec, ...]) -> 
     return replace(changed, tiling=_tiling(changed))
 
 
+def with_members(plan: Plan, members: int) -> Plan:
+    """The plan of a longer or shorter ensemble, tile by tile the same.
+
+    Args:
+        plan: a plan whose design draws its members.
+        members: whole tiles of them.
+    """
+    assert isinstance(plan.design, SampledDesign) and members % plan.tiling.tile_members == 0
+    return replace(plan, design=replace(plan.design, requested=members), tiling=replace(plan.tiling, members=members))
+
+
 def _tiling(plan: Plan) -> Tiling:
     calendar, asked = plan.base.calendar, plan.study.record.store.tile
     steps = 1 if calendar is None else calendar.length
     operations = plan.bound.model.cost * steps * len(plan.scenarios) * max(1, len(plan.option_choices))
-    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, asked.members, asked.sites)
+    tile = asked.members
+    if plan.study.record.design.stop is not None and tile is None and isinstance(plan.design, SampledDesign):
+        tile = _whole_tile(plan, operations)
+    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, tile, asked.sites)
+
+
+def _whole_tile(plan: Plan, operations: float) -> int:
+    """Members of a tile that an ensemble is a whole number of, so that doubling it appends whole tiles."""
+    tile = plan.members
+    chosen = choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes).tile_members
+    while tile > chosen:
+        tile //= 2
+    return tile
 
 
 def _outputs(study: StudyFile, bound: BoundModel) -> tuple[OutputSpec, ...]:

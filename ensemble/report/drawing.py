@@ -101,7 +101,7 @@ def draw(
 
 
 def _inline(svg: str, name: str, alt: str, width: float) -> str:
-    """The ``<svg>`` element alone: unique ids, two decimals, the page's type, a text alternative."""
+    """The ``<svg>`` element alone: unique ids, coordinates with one decimal, the page's type, a text alternative."""
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="([^"]*)"', body)
     assert view is not None
@@ -111,12 +111,17 @@ def _inline(svg: str, name: str, alt: str, width: float) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'(url\(#|href="#)', rf"\1{name}-", body)
-    body = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), body)
+    body = re.sub(r"<[^>]*>", lambda tag: _short_numbers(tag[0]), body)
     body = re.sub(r"font: ([^;\"]*?)(\d+(?:\.\d+)?)px [^;\"]*", r"font: \1\2px var(--type)", body)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
     title = f"<title>{escape(alt)}</title>"
     shape = f'viewBox="{view[1]}" style="max-width:{1.3 * width:.0f}px" role="img" aria-label="{escape(alt)}"'
     return f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {shape}>{title}{body}</svg>'
+
+
+def _short_numbers(tag: str) -> str:
+    """Coordinates with one decimal; what stands between tags is text, and stays as it is."""
+    return re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), tag)
 
 
 def swatch(kind: str, shade: str) -> str:

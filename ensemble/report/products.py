@@ -6,6 +6,7 @@ import xarray as xr
 
 from ensemble.report.content import Remark, Section, Table
 from ensemble.report.numbers import number
+from ensemble.report.product_figures import credits_figure, totals_figure
 
 
 def totals_section(totals: xr.Dataset) -> Section:
@@ -24,7 +25,7 @@ def totals_section(totals: xr.Dataset) -> Section:
     )
     header = ("class", "scenario", "area (ha)", "mean (t C)", "sd, independent", "sd, as modelled", "sd, dependent")
     caption = f"Totals of {totals.attrs['output']} at the end of the run, {totals.attrs['members']} members."
-    return Section("Totals", lead, tables=(Table(header, tuple(rows), caption),))
+    return Section("Totals", lead, figures=(totals_figure(totals),), tables=(Table(header, tuple(rows), caption),))
 
 
 def zones_section(zones: xr.Dataset) -> Section:
@@ -62,7 +63,37 @@ def credits_section(credits: xr.Dataset) -> Section:
     )
     tables = (_waterfall(credits), _budget(credits), _rules(credits), _dependence(credits))
     notes = (credits.attrs["rule_source"], credits.attrs["rule_note"])
-    return Section("Credits", lead, (Remark("plain", credits.attrs["comment"]),), tables=tables, notes=notes)
+    tables += (_sample_size(credits),) if "wanted_points" in credits else ()
+    tables += (_routes(credits),) if "analytical_deduction" in credits else ()
+    comment = Remark("plain", credits.attrs["comment"])
+    return Section("Credits", lead, (comment,), (credits_figure(credits),), tables, notes)
+
+
+def _routes(credits: xr.Dataset) -> Table:
+    rows = [
+        (
+            name,
+            number(float(credits[f"{key}standard_error"])),
+            f"{100 * float(credits[f'{key}deduction']):.1f} %",
+            number(float(credits[f"{key}credited_total"])),
+        )
+        for name, key in (("Monte Carlo (Eqs 65-69)", ""), ("analytical (Eqs 60-64)", "analytical_"))
+    ]
+    header = ("route", "standard error (t CO2e/ha)", "deduction", "credited (t CO2e)")
+    text = "Two routes to the uncertainty. The analytical one takes the model's error from trials and errors of strata as independent."
+    return Table(header, tuple(rows), text)
+
+
+def _sample_size(credits: xr.Dataset) -> Table:
+    rows = [
+        (str(name), number(float(credits["points_now"][k])), number(float(credits["wanted_points"][k])))
+        for k, name in enumerate(credits["stratum"].values)
+    ]
+    text = (
+        f"Points for a deduction of at most {100 * credits.attrs['wanted_deduction']:.3g} % with the spread between points seen here, "
+        f"by area times standard deviation (Neyman). The model's error alone deducts {100 * credits.attrs['floor']:.3g} %, whatever the points."
+    )
+    return Table(("stratum", "points now", "points needed"), tuple(rows), text)
 
 
 def _waterfall(credits: xr.Dataset) -> Table:

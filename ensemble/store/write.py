@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from ensemble.store.create import (
     variable_digest,
     write_dataset,
 )
+from ensemble.store.files import LocalFolder
 from ensemble.store.integrity import repair_metadata
 from ensemble.store.ledger import (
     BrokenRecord,
@@ -176,6 +180,37 @@ class StoreWriter(Store):
             raise StoreRefused(
                 f"stage {stage.name} of {self.path} has another layout ({changed}); choose another store"
             )
+
+    def lengthen_stage(self, stage: Stage, attrs: Mapping[str, Any]) -> None:
+        """Make the main stage longer along its first tiled axis; the tiles that are there stay as they are.
+
+        The new record comes first and its metadata follow from it, so a kill on the way leaves the old length or
+        one that the next :func:`open_writer` completes.
+
+        Args:
+            stage: the same stage with more blocks of its first axis.
+            attrs: root attributes that the length changes.
+
+        Raises:
+            StoreRefused: it differs in more than that, or the old length is not whole blocks.
+        """
+        old, axis = self.stage(stage.name), next(iter(stage.tiling.blocks))
+        have, want = old.tiling.shape[axis], stage.tiling.shape[axis]
+        same = old.tiling.blocks == dict(stage.tiling.blocks) and list(old.arrays) == sorted(
+            a.path for a in stage.arrays
+        )
+        if not same or have % stage.tiling.blocks[axis] or want < have:
+            raise StoreRefused(f"stage {stage.name} of {self.path} cannot grow from {have} to {want} along {axis}")
+        root = {**self.attrs, **attrs, "tiling": stage.tiling.as_dict()}
+        with TemporaryDirectory() as scratch:
+            folder = LocalFolder(Path(scratch))
+            make_group(folder, "", root)
+            make_group(folder, "ledger", json.loads(old.files["ledger/zarr.json"])["attributes"])
+            record = create_stage(folder, stage, ROOT_KEYS)
+        write_record(self.folder, record)
+        repair_metadata(self.folder)
+        self._known.pop(stage.name)
+        self.attrs = root
 
 
 @contextmanager

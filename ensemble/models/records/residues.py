@@ -1,4 +1,4 @@
-"""Record of the model of plant carbon from yields."""
+"""Records of the models of plant carbon: from yields, and from the productivity of each year's climate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from ensemble.models.base import Model
 from ensemble.specs import InputSpec, OutputSpec, TimeAxis
 
 BOLINDER = "Bolinder et al. (2007), Agriculture, Ecosystems and Environment 118, 29-42, doi 10.1016/j.agee.2006.05.013"
+GSOCSEQ = "FAO (2020), GSOCseq technical specifications, chapters 5 and 6 (Eqs 6.4-6.14); Smith et al. (2005)"
+LIETH = "Lieth (1975), Miami model, as in the GSOCseq technical specifications, Eqs 6.6-6.8"
 POSITIVE, FRACTION = (0.0, math.inf), (0.0, 1.0)
 
 RESIDUES = Model(
@@ -63,4 +65,46 @@ RESIDUES = Model(
     derives="plant_carbon",
 )  # fmt: skip
 
-MODELS = (RESIDUES,)
+CLIMATE_PLANT_CARBON = Model(
+    name="climate_plant_carbon",
+    title="plant carbon that follows net primary production year by year, with more of it under a practice",
+    inputs=(
+        InputSpec(
+            "temperature", "degC", "mean air temperature of the month", ("time",), support=(-70.0, 60.0),
+            plausible=(-45.0, 42.0), hint="temperature is in degC, not K",
+        ),
+        InputSpec(
+            "precipitation", "mm", "precipitation of the month", ("time",), support=(0.0, 5000.0),
+            plausible=(0.0, 1500.0), hint="precipitation is in mm a month",
+        ),
+        InputSpec(
+            "annual_plant_carbon", "t C/ha", "plant carbon of a year as productive as the equilibrium year; "
+            "any number where the inverse spin-up scales it", default=1.0, support=(0.0, 200.0), plausible=(0.1, 20.0),
+        ),
+        InputSpec(
+            "input_share", "1", "part of the year's plant carbon that enters the soil in the month", ("time",),
+            default=1.0 / 12.0, support=FRACTION, hint="the twelve months of a year add up to 1",
+        ),
+        InputSpec(
+            "historic", "1", "1 in years with their own productivity, 0 in years with the mean of those", ("time",),
+            default=1.0, support=FRACTION, source=GSOCSEQ,
+        ),
+        InputSpec(
+            "practice", "1", "1 in months under the improved practice, 0 before and without it", ("time",),
+            default=0.0, support=FRACTION, source=GSOCSEQ,
+        ),
+        InputSpec(
+            "practice_gain", "1", "plant carbon that the practice adds, as a fraction of the usual", default=0.0,
+            support=(-1.0, 20.0), plausible=(-0.3, 1.0), hint="a fraction (0.1 for 10 %)", source=GSOCSEQ,
+        ),
+    ),
+    outputs=(
+        OutputSpec("plant_carbon", "t C/ha", "plant carbon that enters the soil", ("time",), "flux", POSITIVE),
+    ),
+    build="ensemble.models.productivity:build_plant_carbon",
+    cost=10.0,
+    source=f"{GSOCSEQ}; {LIETH}",
+    derives="plant_carbon",
+)  # fmt: skip
+
+MODELS = (RESIDUES, CLIMATE_PLANT_CARBON)
