@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from ensemble.models.column.decay import decay_modes, decay_months, decay_year
+from ensemble.models.column.decay import decay_modes, decay_months, decay_year, to_modes
 from ensemble.models.column.layers import make_layers
 from ensemble.models.column.pedogenesis import CHARGE_OF_CALCITE, Minerals, Weathering, _bind_on_the_way, weather_year
 from ensemble.models.column.site import soil_temperature
@@ -19,15 +19,15 @@ THICKNESS = np.array([2.5, 5.0, 7.5, 10.0, 25.0])
 
 
 def content(seed):
-    return jnp.asarray(np.random.default_rng(seed).uniform(0.0, 3.0, (3, 5)))
+    return jnp.asarray(np.random.default_rng(seed).uniform(0.0, 3.0, (5, 3)))
 
 
 def test_blending_conserves_and_homogenises(x64):
-    soil, share = content(1), jnp.asarray(THICKNESS / THICKNESS.sum())
-    once = blend(soil, jnp.full(5, 0.3), share)
-    np.testing.assert_allclose(once.sum(axis=1), soil.sum(axis=1), rtol=1e-15)
-    many = jax.lax.fori_loop(0, 200, lambda _, s: blend(s, jnp.full(5, 0.3), share), soil)
-    np.testing.assert_allclose(many / THICKNESS, (soil.sum(axis=1) / 50.0)[:, None] * np.ones(5), rtol=1e-12)
+    soil, share, part = content(1), jnp.asarray(THICKNESS / THICKNESS.sum())[:, None], jnp.full((5, 1), 0.3)
+    once = blend(soil, part, share)
+    np.testing.assert_allclose(once.sum(axis=0), soil.sum(axis=0), rtol=1e-15)
+    many = jax.lax.fori_loop(0, 200, lambda _, s: blend(s, part, share), soil)
+    np.testing.assert_allclose(many / THICKNESS[:, None], np.ones((5, 1)) * soil.sum(axis=0) / 50.0, rtol=1e-12)
 
 
 @given(depth=st.floats(0.0, 2.5), seed=st.integers(0, 1000))
@@ -35,19 +35,19 @@ def test_blending_conserves_and_homogenises(x64):
 def test_erosion_and_burial_conserve(depth, seed):
     with jax.enable_x64(True):
         soil, other = content(seed), jnp.asarray([0.1, 0.0, 2.0])
-        for move in (lambda: remove_top(soil, jnp.asarray(depth), THICKNESS, other, 1),
-                     lambda: add_top(soil, jnp.asarray(depth), THICKNESS, other)):  # fmt: skip
+        for move in (lambda: remove_top(soil, jnp.asarray(depth), THICKNESS[:, None], other, 1),
+                     lambda: add_top(soil, jnp.asarray(depth), THICKNESS[:, None], other)):  # fmt: skip
             after, left = move()
-            np.testing.assert_allclose(after.sum(axis=1) + left, soil.sum(axis=1) + other * depth, rtol=1e-13)
+            np.testing.assert_allclose(after.sum(axis=0) + left, soil.sum(axis=0) + other * depth, rtol=1e-13)
             assert np.all(after >= 0.0)
 
 
 def test_an_event_of_whole_layers_is_a_shift(x64):
-    soil, parent = content(2)[:, :4], jnp.asarray([0.5, 1.0, 0.0])
-    after, left = remove_top(soil, jnp.asarray(10.0), np.full(4, 5.0), parent, 2)
-    np.testing.assert_allclose(after[:, :2], soil[:, 2:], rtol=1e-15)
-    np.testing.assert_allclose(after[:, 2:], (parent * 5.0)[:, None] * np.ones(2), rtol=1e-15)
-    np.testing.assert_allclose(left, soil[:, :2].sum(axis=1), rtol=1e-15)
+    soil, parent = content(2)[:4], jnp.asarray([0.5, 1.0, 0.0])
+    after, left = remove_top(soil, jnp.asarray(10.0), np.full((4, 1), 5.0), parent, 2)
+    np.testing.assert_allclose(after[:2], soil[2:4], rtol=1e-15)
+    np.testing.assert_allclose(after[2:], np.ones((2, 1)) * parent * 5.0, rtol=1e-15)
+    np.testing.assert_allclose(left, soil[:2].sum(axis=0), rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -73,27 +73,33 @@ def test_a_year_is_the_matrix_exponential(x64):
     block = np.zeros((5, 5))
     block[:4, :4], block[:4, 4] = matrix * modifier, inputs
     expected = expm(block) @ np.append(pools, 1.0)
-    after, respired = decay_year(pools[:, None], jnp.asarray([modifier]), inputs[:, None], decay_modes(kinetics))
-    np.testing.assert_allclose(after[:, 0], expected[:4], rtol=1e-12)
+    modes = decay_modes(kinetics)
+    held, come = (Pools(*jnp.asarray(amounts)[:, None]) for amounts in (pools, inputs))
+    after, respired = decay_year(held, jnp.asarray([modifier]), to_modes(come, modes), modes)
+    np.testing.assert_allclose(np.ravel(after), expected[:4], rtol=1e-12)
     assert float(respired[0]) == pytest.approx(pools.sum() + inputs.sum() - expected[:4].sum(), rel=1e-11)
 
 
 def test_frozen_soil_keeps_its_carbon(x64):
-    pools, inputs = jnp.ones((4, 1)), jnp.ones((4, 1))
-    after, respired = decay_year(pools, jnp.zeros(1), inputs, decay_modes(loess()))
-    np.testing.assert_allclose(after, 2.0, rtol=1e-13)
+    modes = decay_modes(loess())
+    pools = Pools(*jnp.ones((4, 1)))
+    inputs = to_modes(pools, modes)
+    after, respired = decay_year(pools, jnp.zeros(1), inputs, modes)
+    np.testing.assert_allclose(np.ravel(after), 2.0, rtol=1e-13)
     assert abs(float(respired[0])) < 1e-12
-    slope = jax.grad(lambda m: decay_year(pools, m, inputs, decay_modes(loess()))[0].sum())(jnp.zeros(1))
+    slope = jax.grad(lambda m: decay_year(pools, m, inputs, modes)[0].total.sum())(jnp.zeros(1))
     assert np.all(np.isfinite(slope)) and np.all(slope < 0.0)
 
 
 def test_months_and_the_exact_year_agree_as_months_shrink(x64):
-    pools, inputs = jnp.ones((4, 1)), jnp.full((4, 1), 0.5)
-    exact = decay_year(pools, jnp.asarray([0.4]), inputs, decay_modes(loess()))[0]
+    pools, inputs = Pools(*jnp.ones((4, 1))), Pools(*jnp.full((4, 1), 0.5))
+    modes = decay_modes(loess())
+    exact = decay_year(pools, jnp.asarray([0.4]), to_modes(inputs, modes), modes)[0]
     gaps = []
     for parts in (120, 1200):
         months = jnp.full((parts, 1), 0.4 * 12.0 / parts)
-        gaps.append(float(jnp.abs(decay_months(pools, months, inputs / parts, loess())[0] - exact).max()))
+        monthly = decay_months(pools, months, inputs.scaled(1.0 / parts), loess())[0]
+        gaps.append(float(np.abs(np.ravel(monthly) - np.ravel(exact)).max()))
     assert gaps[1] < 0.12 * gaps[0] < 0.01
 
 

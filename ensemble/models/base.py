@@ -93,6 +93,8 @@ class Model:
         at_records: ``"package.module:function"`` or function from :class:`BuildSettings` and a tuple of record
             numbers, rising, to a function like ``simulate`` whose series hold these records alone, equal to those of
             ``simulate`` to rounding, or ``None`` where these settings have no such form. Calibration uses it.
+        members_last: ``simulate`` also takes arrays with further axes of members after their own, which broadcast
+            against each other, and returns them last. Propagation then maps over members along contiguous memory.
         check: ``"package.module:function"`` or function from the options and the concrete inputs of one site to
             sentences to warn with, or nothing; raises ValueError with one sentence where inputs that are possible one
             by one do not fit together.
@@ -116,6 +118,7 @@ class Model:
     derives: str | None = None
     pools: tuple[str, ...] = ()
     at_records: str | Callable[[BuildSettings, tuple[int, ...]], Simulate | None] | None = None
+    members_last: bool = False
     check: str | Callable[[Mapping[str, Any], Arrays], Iterable[str] | None] | None = None
     pool_maps: str | Callable[[BuildSettings, tuple[int, ...]], Callable[[Arrays], tuple[Any, Any, Any]]] | None = None
     ridges: tuple[Ridge, ...] = ()

@@ -65,54 +65,58 @@ def decay_modes(kinetics: Kinetics) -> Modes:
     return Modes(rates, vectors, jnp.linalg.inv(vectors), (respiring @ vectors) / rates)
 
 
-def decay_year(pools: jax.Array, modifier: jax.Array, inputs: jax.Array, modes: Modes) -> tuple[jax.Array, jax.Array]:
+def decay_year(pools: Pools, modifier: jax.Array, arriving: Pools, modes: Modes) -> tuple[Pools, jax.Array]:
     """Pools after a stretch of constant rate modifier and input, in closed form.
 
     Args:
-        pools: t C ha-1, shape (4, layers).
+        pools: t C ha-1, each of shape (layers,).
         modifier: product of all rate modifiers times the length of the stretch in years, shape (layers,), >= 0.
-        inputs: carbon that arrives during the stretch, t C ha-1, shape (4, layers).
+        arriving: carbon that arrives during the stretch, t C ha-1, in modes (:func:`to_modes`).
         modes: from :func:`decay_modes`.
 
     Returns:
-        New pools (4, layers), and carbon respired in each layer (layers,).
+        New pools, and carbon respired in each layer (layers,).
     """
-    before, arriving = _apply(modes.inverse, pools), _apply(modes.inverse, inputs)
-    exponent = modes.rates[:, None] * modifier
+    before = to_modes(pools, modes)
     # (1 - exp(-x)) / x, and 1 at x = 0 (frozen all year), safe for gradients
-    moving = exponent > 1e-12
-    kept = jnp.exp(-exponent)
-    average = jnp.where(moving, (1.0 - kept) / jnp.where(moving, exponent, 1.0), 1.0)
-    after = before * kept + arriving * average
-    return _apply(modes.vectors, after), (modes.respired[:, None] * (before + arriving - after)).sum(axis=0)
+    moving = modifier > 1e-12
+    safe = jnp.where(moving, modifier, 1.0)
+    after, respired = [], jnp.zeros_like(pools.dpm)
+    for i, (held, come) in enumerate(zip(before, arriving, strict=True)):
+        kept = jnp.exp(-modes.rates[i] * modifier)
+        after.append(held * kept + come * jnp.where(moving, (1.0 - kept) / (modes.rates[i] * safe), 1.0))
+        respired = respired + modes.respired[i] * (held + come - after[i])
+    return _times(modes.vectors, Pools(*after)), respired
 
 
-def _apply(matrix: jax.Array, columns: jax.Array) -> jax.Array:
-    """``matrix @ columns`` for 4 x 4 by 4 x layers, written as sums so that it fuses with its neighbours."""
-    first, second, third, fourth = (matrix[:, k, None] * columns[k] for k in range(4))
-    return first + second + third + fourth
+def to_modes(pools: Pools, modes: Modes) -> Pools:
+    """Pools of any shape written in the modes."""
+    return _times(modes.inverse, pools)
 
 
-def decay_months(
-    pools: jax.Array, modifier: jax.Array, inputs: jax.Array, kinetics: Kinetics
-) -> tuple[jax.Array, jax.Array]:
+def _times(matrix: jax.Array, columns: Pools) -> Pools:
+    """``matrix @ columns`` for a matrix whose first two rows are those of the identity, as both of :class:`Modes`."""
+    bio, hum = (sum(matrix[i, k] * column for k, column in enumerate(columns)) for i in (2, 3))
+    return Pools(columns.dpm, columns.rpm, bio, hum)
+
+
+def decay_months(pools: Pools, modifier: jax.Array, inputs: Pools, kinetics: Kinetics) -> tuple[Pools, jax.Array]:
     """RothC's monthly steps: decay, then input.
 
     Args:
-        pools: t C ha-1, shape (4, layers).
+        pools: t C ha-1, each of shape (layers,).
         modifier: product of all rate modifiers in each month, shape (months, layers).
-        inputs: carbon of one month, t C ha-1, shape (4, layers).
+        inputs: carbon of one month, t C ha-1, each of shape (layers,).
         kinetics: rates and partition.
 
     Returns:
-        New pools (4, layers), and carbon respired in each layer (layers,).
+        New pools, and carbon respired in each layer (layers,).
     """
-    arriving = Pools(*inputs)
 
     def month(carry: tuple[Pools, jax.Array], modifier: jax.Array) -> tuple[tuple[Pools, jax.Array], None]:
         pools, respired = carry
         after, lost = decay(pools, kept_parts(modifier, kinetics), kinetics)
-        return (add(after, arriving), respired + kinetics.to_co2 * lost), None
+        return (add(after, inputs), respired + kinetics.to_co2 * lost), None
 
-    (after, respired), _ = jax.lax.scan(month, (Pools(*pools), jnp.zeros_like(pools[0])), modifier)
-    return jnp.stack(after), respired
+    (after, respired), _ = jax.lax.scan(month, (pools, jnp.zeros_like(pools.dpm)), modifier)
+    return after, respired

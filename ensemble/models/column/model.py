@@ -8,15 +8,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ensemble.models.base import BuildSettings, Simulate
 from ensemble.models.column.layers import make_layers
-from ensemble.models.column.site import BASES, CALCITE, POOLS, Site, prepare
+from ensemble.models.column.members import each_member, members_of, weighted
+from ensemble.models.column.site import Site, prepare
 from ensemble.models.column.start import initial_state
 from ensemble.models.column.transport import erosion_events
 from ensemble.models.column.year import Choices, Column, Year, budgets, modifiers, step
+from ensemble.models.records.column import COLUMN
 
 MILLIMETRES_PER_CENTIMETRE = 10.0
+DIMS = {spec.name: spec.dims for spec in COLUMN.inputs}
+ONE_YEAR = {name: () if name in Year._fields else dims for name, dims in DIMS.items()}
 PROFILES = ("soc_profile", "calcite_profile", "base_saturation_profile", "protection_profile", "mechanism_profile")
 
 
@@ -31,11 +36,16 @@ def build(settings: BuildSettings) -> Simulate:
     choices = choose(options)
     wanted = set(settings.outputs)
 
-    def simulate(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def once(inputs: Mapping[str, Any]) -> tuple[Site, Column]:
         site = prepare(inputs, choices.layers, options["productivity"], choices.mixing_steps, choices.monthly)
+        first = Year(*(inputs[name] for name in Year._fields))
+        return site, initial_state(options["initial"], first, site, inputs, choices)
+
+    def simulate(inputs: Mapping[str, Any]) -> dict[str, Any]:
         years = _years(inputs, choices, options["erosion"])
-        first = jax.tree.map(lambda series: series[0], years)
-        state = initial_state(options["initial"], first, site, inputs, choices)
+        first = {name: value if name not in Year._fields else getattr(years, name)[0] for name, value in inputs.items()}
+        members = members_of(inputs, DIMS)
+        site, state = each_member(once, first, ONE_YEAR, members)
         return _run(state, years, site, inputs, choices, wanted)
 
     return simulate
@@ -75,7 +85,7 @@ def _run(
     state: Column, years: Year, site: Site, inputs: Mapping[str, Any], choices: Choices, wanted: set[str]
 ) -> dict[str, Any]:
     """Step through the years and collect outputs; the imbalances of the steps are summed, not the stocks."""
-    zero = jnp.zeros(3, state.soil.dtype)
+    start = budgets(state.soil, state.litter)
 
     def advance(carry: Any, year: Year) -> Any:
         state, imbalance, gained = carry
@@ -85,11 +95,10 @@ def _run(
         record |= {name: getattr(flows, name) for name in names}
         return (state, imbalance + flows.imbalance, gained + flows.gained), record
 
-    start = budgets(state.soil, state.litter)
-    (state, imbalance, gained), record = checkpointed_scan(advance, (state, zero, start), years)
+    (state, imbalance, gained), record = checkpointed_scan(advance, (state, 0.0 * start, start), years)
     missing = jnp.abs(imbalance) / jnp.maximum(gained, 1e-30)
-    record = {name: jnp.moveaxis(series, 0, -1) for name, series in record.items()}
-    return record | {"balance": jnp.max(missing)}
+    record = {name: jnp.moveaxis(series, 0, 1) if name in PROFILES else series for name, series in record.items()}
+    return record | {"balance": jnp.max(missing, axis=0)}
 
 
 def _stocks(
@@ -97,30 +106,28 @@ def _stocks(
 ) -> dict[str, jax.Array]:
     """State outputs at the end of a year; profiles only where they are wanted."""
     layers, everything = choices.layers, not wanted
-    carbon, litter = state.soil[POOLS].sum(axis=0), state.litter.sum()
-
-    def between(upper: float, lower: float) -> jax.Array:
-        return carbon @ jnp.asarray(layers.within(upper, lower), carbon.dtype)
-
-    upper = jnp.asarray(layers.within(0.0, 40.0), carbon.dtype)
+    carbon, litter = state.soil.pools.total, state.litter.total
+    depths = ((0.0, 100.0), (0.0, 25.0), (25.0, 75.0), (25.0, 100.0))
+    whole, top, sub, below = weighted(np.stack([layers.within(*span) for span in depths]), carbon)
+    upper = layers.within(0.0, 40.0)
     record = {
-        "soc": between(0.0, 100.0) + litter,
-        "soc_0_25": between(0.0, 25.0) + litter,
-        "soc_25_75": between(25.0, 75.0),
-        "soc_25_100": between(25.0, 100.0),
+        "soc": whole + litter,
+        "soc_0_25": top + litter,
+        "soc_25_75": sub,
+        "soc_25_100": below,
         "soc_ectorganic": litter,
-        "calcite_stock": state.soil[CALCITE].sum(),
-        "base_saturation": (state.soil[BASES] @ upper) / (site.weathering.capacity @ upper),
+        "calcite_stock": state.soil.minerals.calcite.sum(axis=0),
+        "base_saturation": weighted(upper, state.soil.minerals.bases) / weighted(upper, site.weathering.capacity),
     }
     if everything or wanted & {"protection", *PROFILES}:
         modifier, number = modifiers(state.soil, site, inputs, choices)
-        total = carbon.sum()
-        some = total > 0.0
-        record |= {"protection": jnp.where(some, (modifier @ carbon) / jnp.where(some, total, 1.0), modifier.mean())}
+        total = carbon.sum(axis=0)
+        some, mean = total > 0.0, modifier.mean(axis=0)
+        record["protection"] = jnp.where(some, (modifier * carbon).sum(axis=0) / jnp.where(some, total, 1.0), mean)
         profiles = {
             "soc_profile": carbon,
-            "calcite_profile": state.soil[CALCITE] / site.mass,
-            "base_saturation_profile": state.soil[BASES] / site.weathering.capacity,
+            "calcite_profile": state.soil.minerals.calcite / site.mass,
+            "base_saturation_profile": state.soil.minerals.bases / site.weathering.capacity,
             "protection_profile": modifier,
             "mechanism_profile": number,
         }
@@ -135,7 +142,7 @@ def checkpointed_scan(advance: Callable[[Any, Any], Any], carry: Any, series: An
     grows with the square root of the number of years.
     """
     length = jax.tree.leaves(series)[0].shape[0]
-    block = max(1, isqrt(length))
+    block = _block(length)
     whole = length // block * block
     head = jax.tree.map(lambda x: x[:whole].reshape(-1, block, *x.shape[1:]), series)
     tail = jax.tree.map(lambda x: x[whole:], series)
@@ -151,3 +158,10 @@ def checkpointed_scan(advance: Callable[[Any, Any], Any], carry: Any, series: An
         return carry, first
     carry, last = inner(carry, tail)
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+
+
+def _block(length: int) -> int:
+    """Years in a block: near the square root; a divisor where there is one, so that the year compiles once."""
+    root = max(1, isqrt(length))
+    divisors = [block for block in range(root // 2 + 1, 2 * root + 1) if length % block == 0]
+    return min(divisors, key=lambda block: abs(block - root), default=root)

@@ -10,11 +10,15 @@ Amounts per layer: calcite kg m-2, bases and weatherable bases mol_c m-2, clay m
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from ensemble.models.column.members import weighted
 
 # 1 kg of CaCO3 (100.09 g mol-1) holds this many mol of charge.
 CHARGE_OF_CALCITE = 2.0 / 0.10009
@@ -102,9 +106,9 @@ def weather_year(minerals: Minerals, rates: Weathering) -> tuple[Minerals, Leach
         minerals.clay_2_1 - changed,
         minerals.weatherable - released,
     )
-    lost = dissolved.sum() + (from_calcite.sum() + exchanged.sum()) / CHARGE_OF_CALCITE
-    left = rates.leaching - dissolved.sum()
-    return after, Leached(lost, drained + neutralised.sum(), left)
+    lost = dissolved.sum(axis=0) + (from_calcite.sum(axis=0) + exchanged.sum(axis=0)) / CHARGE_OF_CALCITE
+    left = rates.leaching - dissolved.sum(axis=0)
+    return after, Leached(lost, drained + neutralised.sum(axis=0), left)
 
 
 def _from_the_top(demand: jax.Array, stock: jax.Array) -> jax.Array:
@@ -114,16 +118,12 @@ def _from_the_top(demand: jax.Array, stock: jax.Array) -> jax.Array:
 
 def _above(amounts: jax.Array) -> jax.Array:
     """Sum of the layers above each layer; a product with a fixed matrix."""
-    return amounts @ jnp.asarray(np.triu(np.ones((amounts.size, amounts.size)), 1), amounts.dtype)
+    return weighted(np.tril(np.ones((len(amounts), len(amounts))), -1), amounts)
 
 
 def _lowest_so_far(amounts: jax.Array) -> jax.Array:
-    """Smallest of each layer and all above it, by doubling the reach."""
-    reach = 1
-    while reach < amounts.size:
-        shifted = jnp.concatenate([jnp.full_like(amounts[:reach], jnp.inf), amounts[:-reach]])
-        amounts, reach = jnp.minimum(amounts, shifted), 2 * reach
-    return amounts
+    """Smallest of each layer and all above it, layer by layer: for few layers the cheapest form that compiles well."""
+    return jnp.stack(list(accumulate(amounts, jnp.minimum)))
 
 
 def _bind_on_the_way(source: jax.Array, room: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -147,5 +147,4 @@ def metals_in_solution(base_saturation: jax.Array) -> jax.Array:
         base_saturation: fraction, 0 to 1.
     """
     acidity = -3.0 * (PH_ACID + PH_RANGE * base_saturation)
-    ten = 2.302585092994046
-    return 1e3 * (jnp.exp(ten * (GIBBSITE + acidity)) + jnp.exp(ten * (GOETHITE + acidity)))
+    return 1e3 * (10.0**GIBBSITE + 10.0**GOETHITE) * jnp.exp(math.log(10.0) * acidity)

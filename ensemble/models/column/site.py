@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ensemble.models.column.decay import Modes, decay_modes
+from ensemble.models.column.decay import Modes, decay_modes, to_modes
 from ensemble.models.column.layers import Layers
-from ensemble.models.column.pedogenesis import Weathering
-from ensemble.models.decomposition import Kinetics, make_kinetics
+from ensemble.models.column.members import along_layers
+from ensemble.models.column.pedogenesis import Minerals, Weathering
+from ensemble.models.decomposition import Kinetics, Pools, make_kinetics
+from ensemble.models.hydraulics import MineralSoil, mineral_soil
 from ensemble.models.modifiers import (
     clay_limits,
     deficits,
@@ -22,9 +24,6 @@ from ensemble.models.modifiers import (
 )
 from ensemble.models.productivity import PRODUCTIVITY
 
-# Rows of the column's content, shape (tracers, layers): four RothC pools (t C ha-1), then minerals.
-POOLS, CALCITE, BASES, CLAY_1_1, CLAY_2_1, WEATHERABLE = slice(0, 4), 4, 5, 6, 7, 8
-TRACERS = 9
 # RothC's moisture deficit is that of the upper 23 cm; the column takes it for all layers.
 MOISTURE_DEPTH = 23.0
 # Litter, lime, crushed rock and what fauna takes from the ectorganic layer enter this part of the soil, cm.
@@ -33,17 +32,24 @@ SURFACE_DEPTH = 5.0
 TOPSOIL_DEPTH = 30.0
 
 
+class Soil(NamedTuple):
+    """What soil holds and moves with it: RothC pools (t C ha-1) and minerals, each of shape (layers,)."""
+
+    pools: Pools
+    minerals: Minerals
+
+
 class Plants(NamedTuple):
     """Vegetation: natural (first row) and crop (second row).
 
     Args:
         litter: carbon that enters before harvest, t C ha-1 yr-1, by pool, into the layers and, last, the
-            ectorganic layer, shape (2, 4, layers + 1).
+            ectorganic layer, each of shape (2, layers + 1).
         modifier: temperature x moisture x cover x depth in each month, of the layers and, last, the
             ectorganic layer, shape (2, 12, layers + 1).
     """
 
-    litter: jax.Array
+    litter: Pools
     modifier: jax.Array
 
 
@@ -52,7 +58,7 @@ class Site(NamedTuple):
 
     Args:
         mass: fine soil of each layer, kg m-2, shape (layers,).
-        parent: content of 1 cm of parent material, shape (tracers,).
+        parent: content of 1 cm of parent material, scalars.
         mixing: part of the reached soil that fauna mixes in a year, yr-1.
         reached: fraction of each layer that fauna reaches, shape (layers,).
         share: how the mixture returns to the layers, shape (layers,).
@@ -63,11 +69,14 @@ class Site(NamedTuple):
             months with monthly decay, else one step times its length in years.
         kinetics: rates and partition of RothC.
         modes: modes of decay.
+        arriving: litter of a year in modes, natural and crop, each of shape (2, layers + 1).
+        unit: 1 and 0, shape (2,): see :func:`ensemble.models.column.members.at_once`.
+        texture: hydraulic properties of the layers without organic matter, shape (layers,).
         weathering: rates of pedogenesis.
     """
 
     mass: jax.Array
-    parent: jax.Array
+    parent: Soil
     mixing: jax.Array
     reached: jax.Array
     share: jax.Array
@@ -77,12 +86,15 @@ class Site(NamedTuple):
     seasons: jax.Array
     kinetics: Kinetics
     modes: Modes
+    arriving: Pools
+    unit: jax.Array
+    texture: MineralSoil
     weathering: Weathering
 
 
 def reach(layers: Layers, depth: jax.Array) -> jax.Array:
     """Fraction of each layer above a depth (cm), 0 to 1, shape (layers,)."""
-    top, thickness = (jnp.asarray(edge, depth.dtype) for edge in (layers.top, layers.thickness))
+    top, thickness = (along_layers(edge, depth[None]) for edge in (layers.top, layers.thickness))
     return jnp.clip((depth - top) / thickness, 0.0, 1.0)
 
 
@@ -96,6 +108,8 @@ def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts:
     kinetics = make_kinetics(inputs)
     plants = _plants(inputs, layers, productivity)
     seasons = plants.modifier.reshape(2, parts, 12 // parts, -1)
+    modes = decay_modes(kinetics)
+    topsoil = jnp.asarray(layers.middle < TOPSOIL_DEPTH, mass.dtype)
     return Site(
         mass=mass,
         parent=_parent_material(inputs, per_cm),
@@ -107,7 +121,10 @@ def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts:
         plants=plants,
         seasons=seasons if monthly else seasons.sum(axis=2, keepdims=True) / 12.0,
         kinetics=kinetics,
-        modes=decay_modes(kinetics),
+        modes=modes,
+        arriving=to_modes(plants.litter, modes),
+        unit=jnp.stack([jnp.ones_like(per_cm), jnp.zeros_like(per_cm)]),
+        texture=mineral_soil(inputs["clay"], inputs["silt"], inputs["bulk_density"], topsoil),
         weathering=Weathering(
             leaching=0.001 * inputs["drainage"] * inputs["calcite_solubility"],
             acid=0.001 * inputs["drainage"] * inputs["acidity"],
@@ -120,21 +137,21 @@ def prepare(inputs: Mapping[str, Any], layers: Layers, productivity: str, parts:
     )
 
 
-def _parent_material(inputs: Mapping[str, Any], per_cm: jax.Array) -> jax.Array:
+def _parent_material(inputs: Mapping[str, Any], per_cm: jax.Array) -> Soil:
     """Content of 1 cm of parent material: calcareous, with the base saturation that calcite holds."""
     clay = 0.01 * inputs["clay"] * per_cm
     # Without calcite nothing holds the saturation at its maximum.
     calcareous = inputs["calcite"] > 0.0
     saturation = jnp.where(calcareous, inputs["base_saturation_full"], inputs["base_saturation_least"])
     zero = jnp.zeros_like(per_cm)
-    minerals = [
+    minerals = Minerals(
         inputs["calcite"] * per_cm,
         saturation * 0.001 * inputs["exchange_capacity"] * per_cm,
         inputs["clay_1_1_share"] * clay,
         (1.0 - inputs["clay_1_1_share"]) * clay,
         zero,
-    ]
-    return jnp.stack([zero] * 4 + minerals)
+    )
+    return Soil(Pools(zero, zero, zero, zero), minerals)
 
 
 def _plants(inputs: Mapping[str, Any], layers: Layers, productivity: str) -> Plants:
@@ -162,7 +179,7 @@ def _plants(inputs: Mapping[str, Any], layers: Layers, productivity: str) -> Pla
         jnp.append(by_roots + litter * top, on_surface),
         jnp.append(crop, 0.0) * inputs["crop_input_factor"],
     ])  # fmt: skip
-    return Plants(production * split[:, :, None] * placed[:, None, :], _modifiers(inputs, layers))
+    return Plants(Pools(*(production * part[:, None] * placed for part in split.T)), _modifiers(inputs, layers))
 
 
 def _split(ratio: jax.Array) -> jax.Array:

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ensemble.models.column.site import Site
+from ensemble.models.column.site import Site, Soil
 from ensemble.models.column.year import Choices, Column, Year, modifiers, turnover
+from ensemble.models.decomposition import Pools
 
 # Protection by pores follows the carbon; the solve is repeated so often (each repeat gains about two digits).
 REPEATS = 8
@@ -25,16 +26,17 @@ def initial_state(initial: str, year: Year, site: Site, inputs: Mapping[str, Any
         site, inputs, choices: the member.
     """
     thickness = jnp.asarray(choices.layers.thickness, site.mass.dtype)
-    soil = site.parent[:, None] * thickness
-    state = Column(soil, jnp.zeros(4, soil.dtype), jnp.zeros((), soil.dtype))
+    soil = jax.tree.map(lambda amount: amount * thickness, site.parent)
+    zero = jnp.zeros((), thickness.dtype)
+    state = Column(soil, Pools(zero, zero, zero, zero), zero)
     if initial == "none":
         return state
     balanced = equilibrium(state, year, site, inputs, choices)
     if initial == "equilibrium":
         return balanced
     carbon = inputs["initial_soc"] if initial == "given" else inputs["initial_stock"] * thickness / thickness.sum()
-    pools = balanced.soil[:4] / balanced.soil[:4].sum(axis=0)
-    return state._replace(soil=soil.at[:4].set(carbon * pools))
+    pools = balanced.soil.pools
+    return state._replace(soil=soil._replace(pools=pools.scaled(carbon / pools.total)))
 
 
 def equilibrium(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choices: Choices) -> Column:
@@ -44,23 +46,25 @@ def equilibrium(state: Column, year: Year, site: Site, inputs: Mapping[str, Any]
     ``C = (I - A)**-1 u``. Protection by pores follows the carbon, so the solve is repeated with the
     protection of the last one.
     """
-    minerals = state.soil[4:]
-    count = state.soil.shape[1]
+    minerals = state.soil.minerals
+
+    def joined(pools: Pools, litter: Pools) -> jax.Array:
+        return jnp.stack([jnp.append(*pair) for pair in zip(pools, litter, strict=True)])
 
     def solve(carbon: jax.Array, _: None) -> tuple[jax.Array, None]:
-        held = modifiers(jnp.concatenate([carbon[:, :-1], minerals]), site, inputs, choices)[0]
+        held = modifiers(Soil(Pools(*carbon[:, :-1]), minerals), site, inputs, choices)[0]
 
         def yearly(flat: jax.Array) -> jax.Array:
-            carbon = flat.reshape(4, count + 1)
-            soil = jnp.concatenate([carbon[:, :-1], minerals])
-            soil, litter, _, _ = turnover(soil, carbon[:, -1], year, site, inputs, choices, held)
-            return jnp.concatenate([soil[:4], litter[:, None]], axis=1).ravel()
+            now = flat.reshape(carbon.shape)
+            soil = Soil(Pools(*now[:, :-1]), minerals)
+            soil, litter, _, _ = turnover(soil, Pools(*now[:, -1]), year, site, inputs, choices, held)
+            return joined(soil.pools, litter).ravel()
 
-        zero = jnp.zeros(4 * (count + 1), carbon.dtype)
+        zero = jnp.zeros(carbon.size, carbon.dtype)
         offset = yearly(zero)
         matrix = jax.jacfwd(yearly)(zero)
         return jnp.linalg.solve(jnp.eye(zero.size, dtype=zero.dtype) - matrix, offset).reshape(carbon.shape), None
 
-    carbon = jnp.concatenate([state.soil[:4], state.litter[:, None]], axis=1)
+    carbon = joined(state.soil.pools, state.litter)
     carbon, _ = jax.lax.scan(solve, carbon, None, length=REPEATS)
-    return state._replace(soil=jnp.concatenate([carbon[:, :-1], minerals]), litter=carbon[:, -1])
+    return state._replace(soil=Soil(Pools(*carbon[:, :-1]), minerals), litter=Pools(*carbon[:, -1]))

@@ -11,23 +11,15 @@ import jax.numpy as jnp
 from ensemble.models import protection
 from ensemble.models.column.decay import decay_months, decay_year
 from ensemble.models.column.layers import Layers
-from ensemble.models.column.pedogenesis import CHARGE_OF_CALCITE, Minerals, metals_in_solution, weather_year
-from ensemble.models.column.site import (
-    BASES,
-    CALCITE,
-    CLAY_1_1,
-    CLAY_2_1,
-    POOLS,
-    TOPSOIL_DEPTH,
-    TRACERS,
-    WEATHERABLE,
-    Site,
-    reach,
-)  # fmt: skip
+from ensemble.models.column.members import along_layers, at_once, summed
+from ensemble.models.column.pedogenesis import CHARGE_OF_CALCITE, metals_in_solution, weather_year
+from ensemble.models.column.site import Site, Soil, reach
 from ensemble.models.column.transport import add_top, blend, remove_top
-from ensemble.models.hydraulics import ORGANIC_MATTER_PER_CARBON, water_content, wosten_retention
+from ensemble.models.decomposition import Pools
+from ensemble.models.hydraulics import ORGANIC_MATTER_PER_CARBON, water_content, with_organic_matter
 
 WET, DRY = 20.0, 600.0  # hPa: meso and micro pores hold water to the first, micro pores to the second
+SOIL, ECTORGANIC = slice(None, -1), slice(-1, None)
 LEAST_ORGANIC_MATTER = 0.1  # %; the hydraulic equations hold 1 / OM and log OM
 
 
@@ -35,13 +27,13 @@ class Column(NamedTuple):
     """State of the column.
 
     Args:
-        soil: content of the layers, shape (tracers, layers); rows as in :mod:`ensemble.models.column.site`.
-        litter: ectorganic layer by pool, t C ha-1, shape (4,).
+        soil: content of the layers.
+        litter: ectorganic layer by pool, t C ha-1, scalars.
         below: calcite already leached from underneath the column, kg m-2.
     """
 
-    soil: jax.Array
-    litter: jax.Array
+    soil: Soil
+    litter: Pools
     below: jax.Array
 
 
@@ -90,10 +82,11 @@ class Choices(NamedTuple):
     rounds: int
 
 
-def budgets(soil: jax.Array, litter: jax.Array) -> jax.Array:
+def budgets(soil: Soil, litter: Pools) -> jax.Array:
     """Carbon (t C ha-1), calcite (kg m-2) and bases (mol_c m-2) in the column, shape (3,)."""
-    totals = soil.sum(axis=1)
-    return jnp.stack([totals[POOLS].sum() + litter.sum(), totals[CALCITE], totals[BASES] + totals[WEATHERABLE]])
+    minerals = soil.minerals
+    carbon = summed(soil.pools.total) + litter.total
+    return jnp.stack([carbon, summed(minerals.calcite), summed(minerals.bases + minerals.weatherable)])
 
 
 def step(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choices: Choices) -> tuple[Column, Flows]:
@@ -103,8 +96,8 @@ def step(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choic
     soil, litter, added = _manage(soil, litter, year, site, choices.layers)
     protected = modifiers(soil, site, inputs, choices)[0]
     soil, litter, arrived, co2 = turnover(soil, litter, year, site, inputs, choices, protected)
-    minerals, leached = weather_year(Minerals(*soil[CALCITE:]), site.weathering)
-    soil = jnp.concatenate([soil[POOLS], jnp.stack(minerals)])
+    minerals, leached = weather_year(soil.minerals, site.weathering)
+    soil = Soil(soil.pools, minerals)
     after = budgets(soil, litter)
     gained = entered + added + jnp.stack([arrived, 0.0 * arrived, leached.calcite * CHARGE_OF_CALCITE])
     gone = left + jnp.stack([co2, leached.calcite, leached.bases])
@@ -116,61 +109,72 @@ def step(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choic
 
 def _surface(
     state: Column, year: Year, site: Site, choices: Choices
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+) -> tuple[Soil, Pools, jax.Array, jax.Array, jax.Array]:
     """Erosion and deposition: new soil, litter and reserve below, and the budgets that left and entered."""
-    thickness = jnp.asarray(choices.layers.thickness, state.soil.dtype)
-    calcite = site.parent[CALCITE] * year.erosion
+    thickness = along_layers(choices.layers.thickness, state.soil.pools.dpm)
+    calcite = site.parent.minerals.calcite * year.erosion
     decalcified = jnp.minimum(state.below, calcite)
     # what comes up from below has lost its calcite where percolation already reached it
-    fresh = calcite - decalcified
     moving = year.erosion > 0.0
-    material = site.parent.at[CALCITE].set(jnp.where(moving, fresh / jnp.where(moving, year.erosion, 1.0), 0.0))
+    fresh = jnp.where(moving, (calcite - decalcified) / jnp.where(moving, year.erosion, 1.0), 0.0)
+    material = Soil(site.parent.pools, site.parent.minerals._replace(calcite=fresh))
     soil, eroded = remove_top(state.soil, year.erosion, thickness, material, choices.rounds)
     # an event takes the whole ectorganic layer, a year of continuous erosion its part of an event
     kept = jnp.maximum(0.0, 1.0 - year.erosion / choices.event_depth)
     soil, buried = add_top(soil, year.deposition, thickness, site.parent)
-    entered = budgets((material * year.erosion + site.parent * year.deposition)[:, None], jnp.zeros(4, soil.dtype))
-    left = budgets((eroded + buried)[:, None], state.litter * (1.0 - kept))
-    return soil, state.litter * kept, state.below - decalcified, left, entered
+    entered = _of_one(material) * year.erosion + _of_one(site.parent) * year.deposition
+    left = _of_one(eroded) + _of_one(buried)
+    taken = state.litter.total * (1.0 - kept)
+    left = left + jnp.stack([taken, 0.0 * taken, 0.0 * taken])
+    return soil, state.litter.scaled(kept), state.below - decalcified, left, entered
 
 
-def _manage(
-    soil: jax.Array, litter: jax.Array, year: Year, site: Site, layers: Layers
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _of_one(soil: Soil) -> jax.Array:
+    """Budgets of amounts without layers, shape (3,)."""
+    carbon, minerals = soil.pools.total, soil.minerals
+    return jnp.stack(jnp.broadcast_arrays(carbon, minerals.calcite, minerals.bases + minerals.weatherable))
+
+
+def _manage(soil: Soil, litter: Pools, year: Year, site: Site, layers: Layers) -> tuple[Soil, Pools, jax.Array]:
     """Additions at the surface, then ploughing, which also buries the ectorganic layer."""
-    zero = jnp.zeros_like(year.lime)
-    amounts = jnp.stack([zero] * 4 + [year.lime, year.base_addition, zero, year.clay_addition, year.mineral_addition])
-    soil = soil + amounts[:, None] * site.surface
+    minerals = soil.minerals
+    minerals = minerals._replace(
+        calcite=minerals.calcite + year.lime * site.surface,
+        bases=minerals.bases + year.base_addition * site.surface,
+        clay_2_1=minerals.clay_2_1 + year.clay_addition * site.surface,
+        weatherable=minerals.weatherable + year.mineral_addition * site.surface,
+    )
     ploughed = reach(layers, year.plough_depth)
     working = year.plough_depth > 0.0
     mass = ploughed * site.mass
-    share = jnp.where(working, mass / jnp.where(working, mass.sum(), 1.0), site.surface)
-    buried = jnp.where(working, litter, 0.0)
-    buried_rows = jnp.concatenate([buried, jnp.zeros(TRACERS - 4, soil.dtype)])
-    soil = blend(soil, ploughed, share) + buried_rows[:, None] * share
-    added = jnp.stack([zero, year.lime, year.base_addition + year.mineral_addition])
-    return soil, litter - buried, added
+    share = jnp.where(working, mass / jnp.where(working, summed(mass), 1.0), site.surface)
+    soil = blend(Soil(soil.pools, minerals), ploughed, share)
+    buried = litter.scaled(1.0 * working)
+    pools = Pools(*(pool + part * share for pool, part in zip(soil.pools, buried, strict=True)))
+    bases = year.base_addition + year.mineral_addition
+    added = jnp.stack(jnp.broadcast_arrays(0.0 * litter.dpm, year.lime, bases))
+    return Soil(pools, soil.minerals), litter.scaled(1.0 - working), added
 
 
-def modifiers(soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: Choices) -> tuple[jax.Array, jax.Array]:
+def modifiers(soil: Soil, site: Site, inputs: Mapping[str, Any], choices: Choices) -> tuple[jax.Array, jax.Array]:
     """Protection of each layer: the rate modifier, and the number of the mechanism that is strongest (0: none).
 
     Returns:
         Two arrays of shape (layers,); the second is 0 where the modifier is 1.
     """
     wanted = protection.MECHANISMS if choices.mechanism == "all" else (choices.mechanism,)
-    saturation = soil[BASES] / site.weathering.capacity
+    saturation = soil.minerals.bases / site.weathering.capacity
     found = {}
     if "clay" in wanted:
-        found["clay"] = protection.clay_modifier(soil[CLAY_1_1], soil[CLAY_2_1], inputs["clay_floor"])
+        found["clay"] = protection.clay_modifier(soil.minerals.clay_1_1, soil.minerals.clay_2_1, inputs["clay_floor"])
     if "mooh" in wanted:
         found["mooh"] = protection.mooh_modifier(metals_in_solution(saturation), inputs["mooh_strength"])
     if "aggregation" in wanted:
-        calcite = soil[CALCITE] / site.mass
+        calcite = soil.minerals.calcite / site.mass
         by = inputs["aggregation_bases"], inputs["aggregation_calcite"]
         found["aggregation"] = protection.aggregation_modifier(saturation, calcite, *by)
     if "pores" in wanted:
-        found["pores"] = protection.pore_modifier(*_pores(soil, site, inputs, choices.layers), inputs["pore_floor"])
+        found["pores"] = protection.pore_modifier(*_pores(soil, site), inputs["pore_floor"])
     least = protection.strongest(list(found.values()), inputs["minimum_width"] if choices.smooth else None)
     applies = jnp.broadcast_to(jnp.asarray(least, site.mass.dtype), site.mass.shape)
     number = jnp.zeros_like(applies)
@@ -181,41 +185,44 @@ def modifiers(soil: jax.Array, site: Site, inputs: Mapping[str, Any], choices: C
     return applies, number
 
 
-def _pores(soil: jax.Array, site: Site, inputs: Mapping[str, Any], layers: Layers) -> tuple[jax.Array, jax.Array]:
+def _pores(soil: Soil, site: Site) -> tuple[jax.Array, jax.Array]:
     """Water contents at -20 and -600 hPa, which follow the organic matter of each layer."""
-    percent = 10.0 * soil[POOLS].sum(axis=0) / site.mass  # t C ha-1 = 0.1 kg m-2
+    percent = 10.0 * soil.pools.total / site.mass  # t C ha-1 = 0.1 kg m-2
     organic = jnp.maximum(LEAST_ORGANIC_MATTER, ORGANIC_MATTER_PER_CARBON * percent)
-    topsoil = jnp.asarray(layers.middle < TOPSOIL_DEPTH, organic.dtype)
-    curve = wosten_retention(inputs["clay"], inputs["silt"], organic, inputs["bulk_density"], topsoil)
+    curve = with_organic_matter(site.texture, organic)
     return water_content(curve, WET), water_content(curve, DRY)
 
 
 def turnover(
-    soil: jax.Array, litter: jax.Array, year: Year, site: Site, inputs: Mapping[str, Any], choices: Choices,
+    soil: Soil, litter: Pools, year: Year, site: Site, inputs: Mapping[str, Any], choices: Choices,
     protected: jax.Array,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:  # fmt: skip
+) -> tuple[Soil, Pools, jax.Array, jax.Array]:  # fmt: skip
     """Inputs, decay and bioturbation; also the carbon that arrived and the carbon respired."""
-    plants, parts = site.plants, choices.mixing_steps
+    parts = choices.mixing_steps
     natural, crop = (1.0 - year.crop) * (1.0 - year.harvest), year.crop * (1.0 - year.harvest)
-    arriving = natural * plants.litter[0] + crop * plants.litter[1]
+
+    def of_year(litter: Pools, where: slice) -> Pools:
+        return Pools(*(natural * part[0, where] + crop * part[1, where] for part in litter))
+
     modifier = site.seasons[0] + year.crop * (site.seasons[1] - site.seasons[0])
-    rates = modifier * jnp.concatenate([protected, jnp.ones_like(protected[:1])])
     mixing = -jnp.expm1(-site.mixing / parts) * site.reached
     moving = -jnp.expm1(-site.incorporation / parts)
 
-    def part(carry: tuple[jax.Array, ...], rates: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
-        soil, litter = carry
-        pools = jnp.concatenate([soil[POOLS], litter[:, None]], axis=1)
+    def decayed(pools: Pools, rates: jax.Array, where: slice) -> tuple[Pools, jax.Array]:
         if choices.monthly:
-            pools, respired = decay_months(pools, rates, arriving / 12.0, site.kinetics)
-        else:
-            pools, respired = decay_year(pools, rates[0], arriving / parts, site.modes)
-        moved = pools[:, -1] * moving
-        mixed = pools[:, :-1] + moved[:, None] * site.surface
-        return (
-            blend(jnp.concatenate([mixed, soil[CALCITE:]]), mixing, site.share),
-            pools[:, -1] - moved,
-        ), respired.sum()
+            return decay_months(pools, rates, of_year(site.plants.litter, where).scaled(1.0 / 12.0), site.kinetics)
+        return decay_year(pools, rates[0], of_year(site.arriving, where).scaled(1.0 / parts), site.modes)
 
-    (soil, litter), respired = jax.lax.scan(part, (soil, litter), rates, unroll=parts == 1)
-    return soil, litter, arriving.sum(), respired.sum()
+    def part(carry: tuple[Soil, Pools], modifier: jax.Array) -> tuple[tuple[Soil, Pools], jax.Array]:
+        soil, litter = carry
+        # soil and ectorganic layer one by one: joined first, their rates would not compile to vector instructions
+        pools, respired = decayed(soil.pools, modifier[:, :-1] * protected, SOIL)
+        lying, respired_above = decayed(Pools(*(pool[None] for pool in litter)), modifier[:, -1:], ECTORGANIC)
+        lying = Pools(*at_once(site.unit, [pool[0] for pool in lying]))
+        pools = Pools(*(pool + moving * above * site.surface for pool, above in zip(pools, lying, strict=True)))
+        soil = blend(Soil(pools, soil.minerals), mixing, site.share)
+        return (soil, lying.scaled(1.0 - moving)), summed(respired) + respired_above[0]
+
+    (soil, litter), respired = jax.lax.scan(part, (soil, litter), modifier, unroll=parts == 1)
+    arrived = of_year(site.plants.litter, slice(None)).total.sum(axis=0)
+    return soil, litter, arrived, respired.sum(axis=0)

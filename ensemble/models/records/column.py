@@ -174,6 +174,7 @@ COLUMN = Model(
     build="ensemble.models.column.model:build",
     coordinates="ensemble.models.column.layers:coordinates",
     balance="balance",
+    members_last=True,
     check="ensemble.models.column.checks:check",
     cost=6000.0,
     source=MEIJ,
