@@ -25,15 +25,19 @@ from ensemble.models.records.column import COLUMN
 STOCKS = ("soc", "soc_0_25", "soc_25_75", "soc_25_100")
 
 
-def program(outputs: tuple[str, ...] = STOCKS) -> Callable[[Any], Any]:
-    """The column over members, stocks and balance only."""
+def program(outputs: tuple[str, ...] = STOCKS, last: bool = True) -> Callable[[Any], Any]:
+    """The column over members, stocks and balance only; ``last``: members on the last axis, as in a propagation."""
     simulate = COLUMN.simulator(BuildSettings(COLUMN.default_options(), 1, outputs))
 
     def one(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         found = simulate(inputs)
         return {name: found[name] for name in (*outputs, "balance")}
 
-    return jax.vmap(one)
+    def all_of(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        found = one({name: jnp.moveaxis(value, 0, -1) for name, value in inputs.items()})
+        return {name: jnp.moveaxis(value, -1, 0) for name, value in found.items()}
+
+    return all_of if last else jax.vmap(one)
 
 
 def timed(run: Callable[[Any], Any], inputs: Any, repeats: int = 3) -> tuple[float, float, float]:
@@ -56,7 +60,7 @@ def main(members: int, years: int) -> None:
     for x64 in (False, True):
         with jax.enable_x64(x64):
             inputs = inputs_of(runs, years, ANCHORED)
-            forward = jax.jit(program())
+            forward, mapped = jax.jit(program()), jax.jit(program(last=False))
 
             columns = program()
 
@@ -64,7 +68,11 @@ def main(members: int, years: int) -> None:
                 return columns(inputs_of(runs, years, parameters))["soc"][:, -1].sum()
 
             parameters = {name: jnp.asarray(value, float) for name, value in ANCHORED.items()}
-            for label, run, given in (("forward", forward, inputs), ("gradient", jax.jit(jax.grad(final)), parameters)):
+            for label, run, given in (
+                ("forward", forward, inputs),
+                ("forward, jax.vmap", mapped, inputs),
+                ("gradient", jax.jit(jax.grad(final)), parameters),
+            ):
                 first, wall, busy = timed(run, given)
                 scale = 1e6 / (members * years)
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -135,11 +135,9 @@ def simulate(
     chosen = {**COLUMN.default_options(), "mechanism": mechanism, **options}
     model = COLUMN.simulator(BuildSettings(chosen, 1, outputs))
 
-    def one(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        result = model(values)
-        return {name: result[name] for name in (*outputs, "balance")}
-
-    return jax.vmap(one)(inputs_of(runs, years, parameters))
+    # runs last, where the column takes members
+    result = model({name: jnp.moveaxis(value, 0, -1) for name, value in inputs_of(runs, years, parameters).items()})
+    return {name: jnp.moveaxis(result[name], -1, 0) for name in (*outputs, "balance")}
 
 
 def smoothed(stock: np.ndarray, path: str, restart: bool = True) -> np.ndarray:

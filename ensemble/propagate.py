@@ -21,6 +21,7 @@ from ensemble.inputs.series import ar1_noise
 from ensemble.inputs.weather import choose_realization, resample_years
 from ensemble.keys import draw_key
 from ensemble.models.base import BuildSettings, Simulate, resolve
+from ensemble.models.members_last import members_last
 from ensemble.plan.plan import MEASUREMENT_STREAM, Plan, measured_name
 from ensemble.plan.tiling import DEVICE_BATCH, Tile
 from ensemble.specs import OutputSpec
@@ -128,7 +129,7 @@ def tile_program(plan: Plan) -> Callable[..., Any]:
 
 def _over_scenarios(plan: Plan) -> Callable[..., Any]:
     """One member at one site in every scenario; a failure in any scenario fails them all."""
-    one = member_function(plan)
+    one = member_function(plan, mapped=True)
     count = len(plan.base.scenarios)
 
     def scenarios(numbers: Values, indices: Values, site: jax.Array, base: Values) -> Any:
@@ -142,12 +143,13 @@ def _over_scenarios(plan: Plan) -> Callable[..., Any]:
     return scenarios
 
 
-def member_function(plan: Plan) -> Callable[..., Any]:
+def member_function(plan: Plan, mapped: bool = False) -> Callable[..., Any]:
     """One member at one site in one scenario: ``(draws, draw indices, site, base, scenario) -> (outputs, status)``.
 
     This is the function that propagation maps, the delta check differentiates and inference evaluates.
+    ``mapped`` says that it is mapped and not differentiated in reverse: see :mod:`ensemble.models.members_last`.
     """
-    evaluate = chain(plan)
+    evaluate = chain(plan, mapped)
     names = tuple(spec.name for spec in plan.outputs)
 
     def one(numbers: Values, indices: Values, site: Any, base: Values, scenario: Any) -> Any:
@@ -160,9 +162,9 @@ def member_function(plan: Plan) -> Callable[..., Any]:
     return one
 
 
-def chain(plan: Plan) -> Callable[[Values, Values, Any, Values], dict[str, Any]]:
+def chain(plan: Plan, mapped: bool = False) -> Callable[[Values, Values, Any, Values], dict[str, Any]]:
     """Perturbed inputs, derived inputs, model: one pure function from the draws of a member to its outputs."""
-    inputs, simulate = perturbed_inputs(plan), _with_options(plan)
+    inputs, simulate = perturbed_inputs(plan), _with_options(plan, mapped)
 
     def evaluate(numbers: Values, indices: Values, site: Any, base: Values) -> dict[str, Any]:
         return simulate(inputs(numbers, indices, site, base), numbers)
@@ -188,12 +190,14 @@ def perturbed_inputs(plan: Plan) -> Callable[[Values, Values, Any, Values], dict
     return evaluate
 
 
-def _with_options(plan: Plan) -> Callable[[Values, Values], dict[str, Any]]:
+def _with_options(plan: Plan, mapped: bool) -> Callable[[Values, Values], dict[str, Any]]:
     """The model under its options; uncertain options choose between compiled branches."""
     names = tuple(spec.name for spec in plan.outputs)
 
     def built(options: Mapping[str, Any]) -> Simulate:
-        return plan.bound.model.simulator(BuildSettings(options, plan.steps_per_record, names))
+        model = plan.bound.model
+        simulate = model.simulator(BuildSettings(options, plan.steps_per_record, names))
+        return members_last(simulate) if mapped and model.members_last else simulate
 
     if not plan.uncertainty.options:
         simulate = built(plan.bound.options)

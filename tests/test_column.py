@@ -9,6 +9,7 @@ import pytest
 
 from ensemble.models.base import BuildSettings, resolve
 from ensemble.models.column.transport import erosion_events
+from ensemble.models.members_last import members_last
 from ensemble.models.records.column import COLUMN
 
 # Length of the short runs: one length, so that runs with the same options share a compiled program.
@@ -197,3 +198,25 @@ def test_uniform_and_given_profiles(x64):
 def test_wrong_input_is_refused(x64, change, options, said):
     with pytest.raises(ValueError, match=said):
         resolve(COLUMN.check)({**COLUMN.default_options(), **options}, values(3, **change))
+
+
+def test_members_on_the_last_axis_are_members_one_by_one(x64):
+    """What propagation does: two levels of mapping, shared inputs left alone, members last inside."""
+    options = {**COLUMN.default_options(), "initial": "equilibrium", "layers": (5.0, 10.0, 25.0)}
+    simulate = COLUMN.simulator(BuildSettings(options))
+    given = values(12, 3, erosion=4.0, crop=1.0, plough_depth=8.0, lime=0.2)
+    drainage, harvest = jnp.asarray([40.0, 90.0, 300.0]), jnp.asarray([0.0, 0.6])
+
+    def one(run, water, taken):
+        return run({**given, "drainage": water, "harvest": jnp.full(12, taken)})
+
+    def all_of(run):
+        inner = jax.vmap(lambda water, taken: one(run, water, taken), (None, 0))
+        return jax.jit(jax.vmap(inner, (0, None)))(drainage, harvest)
+
+    ours, theirs = all_of(members_last(simulate)), all_of(simulate)
+    assert set(ours) == set(theirs) and ours["soc_profile"].shape == (3, 2, 3, 12)
+    for name, value in ours.items():
+        if name != "balance":
+            np.testing.assert_allclose(value, theirs[name], rtol=1e-12, atol=1e-12, err_msg=name)
+    assert float(ours["balance"].max()) < 1e-12
