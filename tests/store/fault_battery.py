@@ -14,9 +14,19 @@ from pathlib import Path
 
 FULL = {
     "tiles": 100, "statistics": 50, "workers": 50, "bytes": 300, "disk": 1, "paths": 1, "leftovers": 1, "many": 10_000,
-    "sigterm": 50, "run": 14,
+    "sigterm": 40, "command": 10, "run": 14,
 }  # fmt: skip
-SHORT = {"tiles": 5, "statistics": 3, "workers": 3, "bytes": 36, "disk": 40, "paths": 1, "leftovers": 1, "many": 300}
+SHORT = {
+    "tiles": 5,
+    "statistics": 3,
+    "workers": 3,
+    "bytes": 36,
+    "disk": 40,
+    "paths": 1,
+    "leftovers": 1,
+    "many": 300,
+    "sigterm": 3,
+}
 
 
 def rows(folder, counts):
@@ -35,7 +45,10 @@ def rows(folder, counts):
         "paths": lambda _: files.paths(folder),
         "leftovers": lambda _: files.leftovers_and_versions(folder),
         "many": lambda count: files.many_tiles(folder, count),
-        "sigterm": lambda count: kills.end_by_sigterm(folder, study, count, chance),
+        "sigterm": lambda count: kills.end_by_sigterm(folder, "SIGTERM of a writer", kills.stoppable, count, chance),
+        "command": lambda count: kills.end_by_sigterm(
+            folder, "SIGTERM of ensemble run", kills.whole_command(study), count, chance
+        ),
         "run": lambda count: files.full_disk_of_a_run(folder, study, count),
     }
     for name, row in table.items():

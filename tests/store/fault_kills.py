@@ -14,6 +14,7 @@ import traceback
 from store_writers import PROVENANCE, make_stage, run, statistics, tile_of, whole
 
 from ensemble.cli import main as command_line
+from ensemble.execute.stopping import stop_on_signals
 from ensemble.store import Claims, open_shared, open_store, open_writer
 from ensemble.store.read import shard_key
 
@@ -211,17 +212,30 @@ def ensemble(*arguments):
     command_line()
 
 
-def end_by_sigterm(folder, study, times, chance):
-    """SIGTERM at a random moment of `ensemble run`: it ends by itself, within 10 s, and the next one goes on."""
+def stoppable(path):
+    """A writer that ends on a signal as the commands do."""
+    stop_on_signals(lambda: f"stopped; finished tiles are kept in {path}")
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    run(path, stage())
+
+
+def whole_command(study):
+    """`ensemble run` of the toy study, with many small tiles."""
     settings = ["--set", "store.tile.members=16", "--set", "design.members=512"]
+    return lambda path: ensemble("run", study, "--out", path, *settings)
+
+
+def end_by_sigterm(folder, name, writer, times, chance):
+    """SIGTERM at a random moment of a writer: it ends by itself, within 10 s, and the next one goes on."""
+    path, before = folder / "undisturbed_by_signals.zarr", {}
     started = time.monotonic()
-    if ended(child(ensemble, "run", study, "--out", folder / "undisturbed.zarr", *settings)):
+    if ended(child(writer, path)):
         raise SystemExit("the undisturbed run failed")
-    duration, digest = time.monotonic() - started, open_store(folder / "undisturbed.zarr").digest()
+    duration, digest = time.monotonic() - started, open_store(path).digest()
+    shutil.rmtree(path)
     sent = slowest = equal = lost_tiles = stores = early = 0
-    path, before = folder / "ended_0.zarr", {}
     while sent < times or before:
-        process = child(ensemble, "run", study, "--out", path, *settings)
+        process = child(writer, path)
         time.sleep(chance.uniform(0.1, 0.8) * duration)
         if sent < times:
             os.kill(process, signal.SIGTERM)
@@ -234,9 +248,8 @@ def end_by_sigterm(folder, study, times, chance):
         after = finished(path)
         lost_tiles, before = lost_tiles + lost(before, after), after
         if code == 0:
-            stores, equal = stores + 1, equal + (open_store(path).digest() == digest)
+            stores, equal, before = stores + 1, equal + (open_store(path).digest() == digest), {}
             shutil.rmtree(path)
-            path, before = folder / f"ended_{stores}.zarr", {}
     held = sent if slowest < 10 and equal == stores and not lost_tiles else 0
-    remark = f"slowest {slowest:.2f} s, {early} before the program had begun; {equal} of {stores} stores equal, {lost_tiles} finished tiles redone"
-    return "SIGTERM of ensemble run", times, held, remark
+    remark = f"slowest {slowest:.2f} s, {early} before the program had begun; "
+    return name, times, held, f"{remark}{equal} of {stores} stores equal, {lost_tiles} finished tiles redone"

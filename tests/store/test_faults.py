@@ -24,9 +24,9 @@ def battery(*options):
 
 
 def test_short_battery():
-    assert battery("--short").count("\n") == 9
+    assert battery("--short").count("\n") == 10
 
 
 @pytest.mark.faults
 def test_full_battery():
-    assert battery().count("\n") == 11
+    assert battery().count("\n") == 12
