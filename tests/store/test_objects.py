@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ from ensemble.store.lock import WriterLock
 from ensemble.store.objects import ObjectFolder, Url
 from ensemble.store.place import folder_at, read_file
 
-pytest.importorskip("obstore", reason="needs obstore: soc-ensemble[s3]")
-pytest.importorskip("moto.server", reason="needs the S3 service of the extra [test]")
+missing = [name for name in ("obstore", "moto", "flask", "flask_cors") if find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)} of the extra [test]")
 HERE = Path(__file__).parent
 SMALL_TILES = ["store.tile.members=16", "design.members=128"]
 
