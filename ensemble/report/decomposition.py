@@ -47,7 +47,8 @@ class _View:
         self.scenarios = [str(name) for name in data["scenario"].values]
         self.titles = {name: titles.get(name) or name.replace("_", " ") for name in self.scenarios}
         self.inputs = [str(name) for name in data["parameter"].values]
-        self.noun = str(data[f"{output}_variance"].attrs["long_name"]).split(":")[0]
+        noun = str(data[f"{output}_variance"].attrs["long_name"]).split(":")[0]
+        self.noun = f"the {noun}" if self.region else noun
         self.timed = "time" in self.data[f"{output}_variance"].dims
         self.years = decimal_years(self.data["time"].values) if self.timed else np.zeros(1)
 

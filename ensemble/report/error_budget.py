@@ -38,14 +38,16 @@ def error_budget_section(
     titles = dict(titles or {})
     tables = []
     sentences = []
+    several = decomposition.sizes["scenario"] > 1
     for arm in decomposition["scenario"].values:
         title = titles.get(str(arm), str(arm))
         rows, sums = _rows(decomposition, statistics, output, str(arm))
         unit = statistics[f"{output}_mean"].attrs.get("display_units", "")
         header = ("source", f"sd alone ({unit})", "half-width, % of the mean", "share of the variance")
-        tables.append(Table(header, rows, f"{title}. Half-widths are 1.96 standard deviations."))
+        note = "Half-widths are 1.96 standard deviations."
+        tables.append(Table(header, rows, f"{title}. {note}" if several else note))
         sentences.append(
-            f"{title}: sum of maxima {percent(sums[0])}, in quadrature {percent(sums[1])}, ensemble {percent(sums[2])} of the mean"
+            f"{f'{title}: sum' if several else 'Sum'} of maxima {percent(sums[0])}, in quadrature {percent(sums[1])}, ensemble {percent(sums[2])} of the mean"
         )
     lead = "; ".join(sentences) + "."
     note = "The sum of maxima takes every error at its limit and all in one direction; it has no level of confidence. Structural choices are sources too."

@@ -11,9 +11,9 @@ from ensemble.report.product_figures import credits_figure, totals_figure
 
 def totals_section(totals: xr.Dataset) -> Section:
     """Totals of regions with the three assumptions on dependence side by side."""
-    rows = []
+    rows, names = [], totals["class"].values
     for arm in totals["scenario"].values:
-        for name in totals["class"].values:
+        for name in names if len(names) > 2 else names[-1:]:  # one class is the same as all
             here = totals.sel({"scenario": arm, "class": name})
             sd = [number(float(here["sd"].sel(assumption=kind))) for kind in totals["assumption"].values]
             rows.append((str(name), str(arm), number(float(here["area"])), number(float(here["mean"])), *sd))

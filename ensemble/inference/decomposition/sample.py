@@ -127,6 +127,6 @@ def _refuse_failures(usable: np.ndarray, max_failed: float) -> None:
     dropped = float(1.0 - usable.mean(0).min(initial=1.0))
     if dropped > max_failed:
         raise ValueError(
-            f"{100 * dropped:.2g} % of the rows hold a failed member, so the shares would be biased; "
+            f"{float(f'{100 * dropped:.2g}'):g} % of the rows hold a failed member, so the shares would be biased; "
             f"allowed: at most {100 * max_failed:g} %"
         )
