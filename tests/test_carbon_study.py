@@ -131,8 +131,9 @@ def test_climate_errors_are_alike_in_space(grid):
         ("inputs.forcing=short", "6 steps are too few for a Hurst exponent"),
         ("indicators.clusters.weights.radius=20", "25 of 25 places have no neighbour"),
         ("indicators.clustering.weights.neighbours=25", "25 neighbours are not possible among 25 places"),
-        ("outputs.variables=[nep]", "there is no output 'ecosystem_sink' in this study"),
+        ("outputs.variables=[nep]", "there is no output 'carbon_neutral_capacity' in this study"),
         ("indicators.trend.kind=moran", "moran needs weights"),
+        ("inputs.precipitation=300", r"site r\dc\d: precipitation is 300 mm in every month, 3600 mm a year in all"),
     ],
 )
 def test_impossible_indicators_are_refused_before_the_run(override, words, tmp_path):

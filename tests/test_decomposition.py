@@ -62,6 +62,32 @@ def test_all_columns_at_once_equal_one_at_a_time():
     np.testing.assert_allclose(together.best.pooled.value[:, 0], generalised, atol=1e-12)
 
 
+class Sliced:
+    """Outputs that can only be read in slices, and the longest of them."""
+
+    def __init__(self, y):
+        self.y, self.shape, self.dtype, self.longest = y, y.shape, y.dtype, 0
+
+    def __getitem__(self, members):
+        part = self.y[members]
+        self.longest = max(self.longest, len(part))
+        return part
+
+
+def test_outputs_are_read_a_block_of_rows_at_a_time(monkeypatch):
+    design, y = sample(ishigami, "abc", 1024)
+    y[7] = np.nan
+    whole = decompose(design, y, ("legendre",) * 3)
+    monkeypatch.setattr("ensemble.inference.decomposition.moments.BLOCK_BYTES", 100 * 8 * 5)
+    sliced = Sliced(y)
+    found = decompose(design, sliced, ("legendre",) * 3)
+    assert sliced.longest == 96 * 5
+    assert found.dropped.tolist() == [1]
+    for one, other in ((found.best.each, whole.best.each), (found.audit.each, whole.audit.each)):
+        np.testing.assert_allclose(one.value, other.value, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(one.half_width, other.half_width, rtol=1e-6, atol=1e-12)
+
+
 def test_a_failed_member_drops_its_row_and_too_many_refuse():
     design, y = sample(ishigami, "abc", 16 * 256)
     whole = decompose(design, y)
