@@ -10,6 +10,7 @@ from studies import TEXT, write_study
 from toy_models import write_toy
 from typer.testing import CliRunner
 
+from ensemble import __version__
 from ensemble.cli import app
 
 
@@ -19,9 +20,14 @@ def ensemble(*arguments):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["run", "--help"]])
 def test_starts_without_jax(arguments):
-    code = f"import sys; sys.argv = ['ensemble', *{arguments!r}]\nfrom ensemble.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nassert 'jax' not in sys.modules"
+    code = f"import sys; sys.argv = ['ensemble', *{arguments!r}]\nfrom ensemble.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code\nassert 'jax' not in sys.modules"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
+
+
+def test_version_needs_no_command():
+    result = ensemble("--version")
+    assert result.exit_code == 0 and result.output == f"ensemble {__version__}\n"
 
 
 def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):

@@ -45,18 +45,24 @@ class Verbosity:
     verbose = False
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop; a callback, so that it needs no command behind it."""
+    if wanted:
+        typer.echo(f"ensemble {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and stop", is_eager=True, callback=_print_version)
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print only errors and results")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="print more; show where a bug happened")] = False,
     no_user_code: Annotated[
         bool, typer.Option("--no-user-code", help="refuse a study that names a model file; workers refuse it too")
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"ensemble {__version__}")
-        raise typer.Exit
     Verbosity.quiet, Verbosity.verbose = quiet, verbose
     if no_user_code:
         from ensemble.models.registry import NO_USER_CODE
