@@ -34,6 +34,7 @@ from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling, open_write
 BATCH = 16  # realisations drawn and written together
 BLOCK_REPEATS = 3  # divisions into spatial blocks; more say little new
 OUTER_FOLDS = 5
+SAMPLES = "samples"
 GROUPS = ("skill", "importance", "answers", "maps", "map_totals", "next_samples")
 
 
@@ -61,12 +62,15 @@ def learn_maps(study: StudyFile, path: Path, quiet: bool = False) -> MapResult:
     block = _block(learn_settings, material)
     _check_folds(study, learn_settings, material, block)
     provenance = _provenance(study, learn_settings, material)
-    stages = [] if material.sites is None else [_stage(learn_settings, sites)]
-    with open_writer(path, provenance, stages, _attributes(study)) as store:
+    stage = _sample_stage(learn_settings, material) if material.sites is None else _stage(learn_settings, sites)
+    with open_writer(path, provenance, [stage], _attributes(study)) as store:
         if not store.has_group("skill"):
             results = tuple(_targets(study, learn_settings, material, block, quiet))
             fields = _fields(material, results, learn_settings, study.record.design.seed)
-            if fields is not None:
+            if fields is None:
+                observed = {f"{SAMPLES}/{name}": values for name, values in material.samples.targets.items()}
+                store.write_tile(SAMPLES, 0, observed)
+            else:
                 _realise(store, material, results, fields, learn_settings, quiet)
                 for name, data in map_groups(
                     store, sites, material, results, learn_settings, study.record.design.seed
@@ -186,6 +190,17 @@ def _realise(
                     for k, r in enumerate(results)
                 }
                 store.write_tile(REALIZATIONS, tile, arrays)
+
+
+def _sample_stage(wanted: Learn, material: Material) -> Stage:
+    """What a store without sites holds: the samples."""
+    count = len(material.samples.lines)
+    arrays = tuple(
+        ArrayTemplate(f"{SAMPLES}/{name}", ("sample",), (count,), "float64", {"units": target.units, "long_name": name})
+        for name, target in wanted.targets.items()
+    )
+    lines = xr.Dataset(coords={"sample": ("sample", material.samples.lines, {"long_name": "line of the file"})})
+    return Stage(SAMPLES, Tiling({"sample": count}, {"sample": count}), arrays, {SAMPLES: lines}, {SAMPLES: {}})
 
 
 def _stage(wanted: Learn, sites: SiteTable) -> Stage:

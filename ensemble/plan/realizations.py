@@ -40,7 +40,7 @@ class MapDraw(PosteriorDraw):
     note: str = ""
 
     def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
-        """Realisations in internal units, ``(members, sites)``; every realisation is used equally often."""
+        """Realisations in internal units, ``(members, sites)``; their ranks are spread as evenly as the design is."""
         rank = np.minimum((uniforms[:, 0] * len(self.order)).astype(np.int64), len(self.order) - 1)
         drawn, place = np.unique(self.order[rank], return_inverse=True)
         there, back = np.unique(sites, return_inverse=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from ensemble.mapping.zoning import zone_map
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, INK, colour, draw, tint
-from ensemble.report.numbers import count, number, percent, plural
+from ensemble.report.numbers import count, interval, number, percent, plural
 from ensemble.report.page import render
 from ensemble.report.raster import map_panel, zone_panel
 
@@ -111,7 +111,7 @@ def _against(skill: xr.Dataset, target: str, kind: str) -> Panel:
         axes.set_xlabel(f"predicted ({unit})")
         axes.set_ylabel(f"observed ({unit})")
         axes.set_title(f"{target}, {'random folds' if kind == 'random' else 'spatial blocks'}", fontsize=11.5)
-        axes.text(0.03, 0.95, f"R2 {r2:.2f}", transform=axes.transAxes, va="top")
+        axes.text(0.03, 0.95, f"R2 {100 * r2:.0f} %", transform=axes.transAxes, va="top")
 
     return draw(f"against-{target}-{kind}".replace("_", "-"), f"{target}, {kind} folds: R2 {r2:.2f}.", paint, 330, 300)
 
@@ -135,10 +135,10 @@ def _uncertainty_section(skill: xr.Dataset) -> Section:
     rows = []
     for target in skill["target"].values:
         for folds in skill["folds"].values:
-            for interval in skill["interval"].values:
-                held = skill["coverage"].sel({"target": target, "folds": folds, "interval": interval, "class": "all"})
+            for way in skill["interval"].values:
+                held = skill["coverage"].sel({"target": target, "folds": folds, "interval": way, "class": "all"})
                 if np.isfinite(held).all():
-                    rows.append((str(target), str(folds), str(interval), *(percent(float(v)) for v in held)))
+                    rows.append((str(target), str(folds), str(way), *(percent(float(v)) for v in held)))
     parts = tuple(
         (
             str(t), *(percent(float(skill[f"field_{name}"].sel(target=t))) for name in ("spatial", "alike", "nugget")),
@@ -240,19 +240,21 @@ def _trust_section(groups: Groups) -> Section:
 def _totals_section(totals: xr.Dataset) -> Section:
     rows = []
     for k, name in enumerate(totals["map"].values):
-        unit = str(np.atleast_1d(totals.attrs["units"])[k])
+        unit, factor = _shown_unit(totals, k)
         for kind in totals["class"].values:
             here = totals.sel({"map": name, "class": kind})
             if float(here["area"]) == 0:
                 continue
-            sd = [number(float(here["sd"].sel(assumption=a))) for a in totals["assumption"].values]
-            ends = [number(float(here["quantile_of_total"].sel(quantile=q))) for q in (0.05, 0.95)]
-            rows.append((f"{name} ({unit})", str(kind), number(float(here["area"])), number(float(here["mean"])), f"{ends[0]} to {ends[1]}", *sd))  # fmt: skip
-    first = totals.isel(map=0).sel({"class": "all"})
-    sd = {str(a): float(first["sd"].sel(assumption=a)) for a in totals["assumption"].values}
+            sd = [factor * float(here["sd"].sel(assumption=a)) for a in totals["assumption"].values]
+            ends = [factor * float(here["quantile_of_total"].sel(quantile=q)) for q in (0.05, 0.95)]
+            mean = number(factor * float(here["mean"]), sd[1])
+            area = number(float(here["area"]))
+            rows.append((f"{name} ({unit})", str(kind), area, mean, interval(*ends, sd[1]), *map(number, sd)))
+    first, (unit, factor) = totals.isel(map=0).sel({"class": "all"}), _shown_unit(totals, 0)
+    sd = [factor * float(first["sd"].sel(assumption=a)) for a in totals["assumption"].values]
     lead = (
-        f"Over all sites {totals['map'].values[0]} is {number(float(first['mean']))} {np.atleast_1d(totals.attrs['units'])[0]} with a standard deviation of "
-        f"{number(sd['modelled'])}; independent errors would give {number(sd['independent'])}, fully dependent ones {number(sd['dependent'])}."
+        f"Over all sites {totals['map'].values[0]} is {number(factor * float(first['mean']), sd[1])} {unit} with a standard "
+        f"deviation of {number(sd[1])}; independent errors would give {number(sd[0])}, fully dependent ones {number(sd[2])}."
     )
     header = (
         "map",
@@ -271,6 +273,13 @@ def _totals_section(totals: xr.Dataset) -> Section:
         if f"weights_{name}" in totals.attrs
     )
     return Section("Totals", lead, tables=(Table(header, tuple(rows), caption),), notes=notes)
+
+
+def _shown_unit(totals: xr.Dataset, row: int) -> tuple[str, float]:
+    """Unit that a map's totals are shown in, and the factor to it: Mt C for regions."""
+    unit = str(np.atleast_1d(totals.attrs["units"])[row])
+    large = unit == "t C" and float(np.abs(totals["mean"][row]).max()) > 1e7
+    return ("Mt C", 1e-6) if large else (unit, 1.0)
 
 
 def _covariate_section(groups: Groups) -> Section:

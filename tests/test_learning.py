@@ -1,0 +1,440 @@
+"""Maps learned from samples: parts against closed forms and the library, the command, wrong input, members."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+pytest.importorskip("lightgbm")
+
+from ensemble.cli import app
+from ensemble.config import load_study
+from ensemble.errors import InputError, SuspiciousInput
+from ensemble.mapping.averaging import stacked_weights
+from ensemble.mapping.learning.applicability import applicability
+from ensemble.mapping.learning.importance import interactions, partial_dependence
+from ensemble.mapping.learning.intervals import covered, cv_plus
+from ensemble.mapping.learning.metrics import five_numbers_and_mean, skill
+from ensemble.mapping.learning.next_samples import conditional_covariance, next_samples
+from ensemble.mapping.learning.residuals import FieldParameters, Places, field_posterior, normal_scores, variogram
+from ensemble.mapping.learning.simulation import score_fields
+from ensemble.mapping.learning.trees import TreeSettings, fit_trees, predict, split_gain, tree_tables
+from ensemble.mapping.learning.tuning import candidates, tune
+from ensemble.mapping.learning.validation import block_folds, cross_validate, permutation_importance, random_folds
+
+FAST = TreeSettings(40, 9, 0.1, 5, 0.65)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 4))
+    y = 2 * x[:, 0] + x[:, 1] * x[:, 2] + 0.3 * rng.normal(size=150)
+    return x, y, rng.uniform(0, 100, (150, 2))
+
+
+# --- trees -------------------------------------------------------------------------------------------------------
+
+
+def test_tables_predict_what_the_library_does(data):
+    x, y, _ = data
+    model = fit_trees(x, y, FAST, 1)
+    there = np.concatenate([x, np.random.default_rng(1).normal(size=(500, 4)) * 2])
+    np.testing.assert_allclose(tree_tables(model).predict(there), predict(model, there), atol=1e-6)
+    assert split_gain(model).sum() == pytest.approx(1)
+    assert np.argmax(split_gain(model)) == 0
+
+
+def test_depth_counts_splits_and_leaves_grow_best_first(data):
+    x, y, _ = data
+    model = fit_trees(x, y, FAST, 1)
+    trees = model.dump_model()["tree_info"]
+    assert max(tree["num_leaves"] for tree in trees) == FAST.splits + 1
+
+    def depth(node):
+        return 1 + max(depth(node[side]) for side in ("left_child", "right_child")) if "left_child" in node else 0
+
+    depths = [depth(tree["tree_structure"]) for tree in trees]
+    assert max(depths) > 4  # a balanced tree of 10 leaves has depth 4; best first goes deeper on one side
+    few = fit_trees(x, y, FAST._replace(splits=1), 1)
+    assert max(tree["num_leaves"] for tree in few.dump_model()["tree_info"]) == 2
+
+
+def test_one_full_tree_is_the_best_split(data):
+    """One tree of one split, no bagging, all of it taken: the split with the least squared error, by hand."""
+    x, y, _ = data
+    model = fit_trees(x, y, TreeSettings(1, 1, 1.0, 5, 1.0), 1)
+    best = (np.inf, None)
+    for k in range(4):
+        for cut in np.sort(x[:, k])[5:-5]:
+            left, right = y[x[:, k] <= cut], y[x[:, k] > cut]
+            error = ((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()
+            best = min(best, (error, (left.mean(), right.mean())))
+    np.testing.assert_allclose(sorted(set(predict(model, x).round(9))), sorted(np.round(best[1], 9)), atol=1e-6)
+
+
+# --- validation --------------------------------------------------------------------------------------------------
+
+
+def test_scores_by_hand():
+    found = skill([1.0, 2.0, 4.0], [1.5, 2.0, 3.0])
+    assert found.rmse == pytest.approx(np.sqrt(1.25 / 3)) and found.mae == pytest.approx(0.5)
+    assert found.r2 == pytest.approx(1 - 1.25 / (14 / 3))
+    assert found.pearson == pytest.approx(np.corrcoef([1, 2, 4], [1.5, 2, 3])[0, 1])
+    a, b = np.array([1.0, 2, 4]), np.array([1.5, 2, 3])
+    assert found.concordance == pytest.approx(
+        2 * np.cov(a, b, ddof=0)[0, 1] / (a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+    )
+    half = skill([1.0, 2.0, 4.0], [0.5, 1.0, 2.0])
+    assert half.pearson == pytest.approx(1) and half.r2 < 0  # Pearson forgives what 1 - SSE/SST does not
+    np.testing.assert_allclose(five_numbers_and_mean([1.0, 2, 3, 4, 10]), [1, 2, 3, 4, 4, 10])
+
+
+def test_folds(data):
+    _, _, km = data
+    doubled = np.concatenate([km, km[:10]])
+    part = random_folds(doubled, 10, 1, 0)
+    assert (part[:10] == part[150:]).all()  # two samples of one place are never apart
+    assert np.bincount(part).min() >= 14
+    assert (random_folds(km, 10, 1, 0) != random_folds(km, 10, 1, 1)).any()
+    blocks = block_folds(km, 25.0, 5, 1, 0)
+    near = np.linalg.norm(km[:, None] - km[None], axis=-1) + 1e3 * np.eye(150)
+    apart = (blocks[near.argmin(axis=1)] != blocks).mean()
+    assert apart < 0.35 < (part[:150][near.argmin(axis=1)] != part[:150]).mean()
+    with pytest.raises(ValueError, match="fewer than 10 folds"):
+        random_folds(km[:5], 10, 1, 0)
+    with pytest.raises(ValueError, match="fewer than 5 folds"):
+        block_folds(km, 500.0, 5, 1, 0)
+
+
+def test_cross_validation_never_saw_its_samples(data):
+    """A target of pure noise cannot be predicted, so any skill would be a leak."""
+    x, _, km = data
+    noise = np.random.default_rng(3).normal(size=150)
+    folds = np.stack([random_folds(km, 5, 1, r) for r in range(2)])
+    found = cross_validate(x, noise, FAST, folds, 1, keep=1, threads=2, shuffle=True)
+    assert skill(noise, found.predictions[0]).r2 < 0.1
+    assert len(found.models) == 1 and len(found.models[0]) == 5
+    again = cross_validate(x, noise, FAST, folds, 1)
+    np.testing.assert_array_equal(found.predictions, again.predictions)  # whatever the threads
+
+
+def test_importance_finds_what_made_the_target(data):
+    x, y, km = data
+    folds = random_folds(km, 5, 1, 0)[None]
+    found = cross_validate(x, y, FAST, folds, 1, keep=1, shuffle=True)
+    rise = permutation_importance(y, found)[0]
+    assert np.argmax(rise) == 0 and abs(rise[3]) < 0.1
+    tables = [tree_tables(model) for model in found.models[0]]
+    curve = partial_dependence(tables, x, 0)
+    assert (np.diff(curve.answers.mean(axis=0)) > -0.2).all() and np.ptp(curve.answers.mean(axis=0)) > 4
+    pair = interactions(tables[:2], x, found.gains.mean(axis=(0, 1)))[0]
+    assert (pair.first, pair.second) == (1, 2) and pair.strength > 0.2
+
+
+def test_nested_tuning_chooses_what_helps(data):
+    x, y, km = data
+    tried = candidates(FAST, trees=[1, 40], splits=[])
+    assert [t.trees for t in tried] == [1, 40]
+    found = tune(x, y, km, tried, random_folds(km, 3, 1, 0), 1, 1)
+    assert found.settings.trees == 40 and all(c.trees == 40 for c in found.chosen)
+    assert skill(y, found.nested).r2 > 0.5
+
+
+def test_stacking_finds_the_better_model():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=2000)
+    models = np.stack([truth + rng.normal(size=2000), truth + 0.5 * rng.normal(size=2000)])
+    weights = stacked_weights(models, truth)
+    np.testing.assert_allclose(weights, [0.2, 0.8], atol=0.05)  # inverse variances 1 and 4
+    assert weights.sum() == pytest.approx(1)
+
+
+# --- residuals and realisations ----------------------------------------------------------------------------------
+
+
+def test_normal_scores_go_back():
+    value = np.random.default_rng(0).gamma(2, size=200)
+    found = normal_scores(value)
+    np.testing.assert_allclose(found.residuals(found.scores), value, atol=1e-12)
+    assert abs(found.scores.mean()) < 1e-12 and found.scores.std() == pytest.approx(1, abs=0.02)
+    assert found.residuals(9.0) > value.max()
+
+
+def test_likelihood_finds_the_field():
+    """The weights favour the range and nugget that made the scores; neighbouring ranges differ by a factor near 2."""
+    rng = np.random.default_rng(2)
+    places = Places(rng.uniform(0, 100, (130, 2)), rng.normal(size=(130, 2)))
+    truth = FieldParameters(25.0, 0.15)
+    lower = np.linalg.cholesky(truth.smooth(*places.distances(places)) + 0.15 * np.eye(130))
+    found = field_posterior(places, lower @ rng.normal(size=130))
+    alone = field_posterior(places, rng.normal(size=130))
+    assert 8 < found.mean("range") < 60
+    assert found.mean("nugget") < 0.5 < alone.mean("nugget")
+    assert found.mean("spatial") > 0.4 > alone.mean("spatial")
+    assert found.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("parameters", [FieldParameters(30.0, 0.2, 1.5), FieldParameters(30.0, 0.1, 1.0, 0.5, 1.0)])
+def test_realisations_have_the_conditional_mean_and_covariance(parameters):
+    """Kriging with an unknown mean in closed form against 4000 realisations."""
+    rng = np.random.default_rng(1)
+    samples = Places(rng.uniform(0, 100, (30, 2)), rng.normal(size=(30, 2)))
+    sites = Places(rng.uniform(0, 100, (12, 2)), rng.normal(size=(12, 2)))
+    z = rng.normal(size=30)
+    fields = score_fields([samples], [sites], z[None], [[parameters]], None, 5)
+    drawn = fields.draw(range(4000))[:, 0].astype(float)
+    among = parameters.smooth(*samples.distances(samples)) + parameters.nugget * np.eye(30)
+    cross = parameters.smooth(*samples.distances(sites))
+    inverse = np.linalg.inv(among)
+    mean = inverse.sum(axis=0) @ z / inverse.sum()
+    expected = mean + cross.T @ inverse @ (z - mean)
+    covariance = conditional_covariance(samples, sites, parameters) + parameters.variance * parameters.nugget * np.eye(
+        12
+    )
+    sd = np.sqrt(np.diag(covariance))
+    assert np.abs((drawn.mean(axis=0) - expected) / (sd / np.sqrt(4000))).max() < 4
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.09)
+
+
+def test_the_next_sample_lowers_the_total_as_the_closed_form_says():
+    rng = np.random.default_rng(4)
+    samples = Places(rng.uniform(0, 50, (20, 2)), np.zeros((20, 1)))
+    sites = Places(rng.uniform(0, 100, (60, 2)), np.zeros((60, 1)))
+    parameters, weights = FieldParameters(25.0, 0.3, 2.0), rng.uniform(1, 2, 60)
+    found = next_samples(samples, sites, weights, parameters, 3)
+
+    def variance(extra):
+        more = Places(np.concatenate([samples.km, sites.km[extra]]), np.zeros((20 + len(extra), 1)))
+        return weights @ conditional_covariance(more, sites, parameters) @ weights
+
+    now = variance([])
+    chosen = [item.site for item in found]
+    for count in (1, 2, 3):
+        assert found[count - 1].sd_after == pytest.approx(np.sqrt(variance(chosen[:count]) / now), rel=1e-6)
+    assert variance(chosen[:1]) == pytest.approx(min(variance([k]) for k in range(60)))
+    assert np.linalg.norm(sites.km[chosen[0]]) > 50  # where there are no samples yet
+
+
+def test_cv_plus_covers_and_intervals_are_counted(data):
+    x, y, km = data
+    folds = random_folds(km, 5, 1, 0)
+    found = cross_validate(x, y, FAST, folds[None], 1, keep=1)
+    rng = np.random.default_rng(9)
+    there = rng.normal(size=(2000, 4))
+    truth = 2 * there[:, 0] + there[:, 1] * there[:, 2] + 0.3 * rng.normal(size=2000)
+    low, high = cv_plus([predict(m, there) for m in found.models[0]], folds, y - found.predictions[0], 0.9)
+    assert 0.85 < ((truth >= low) & (truth <= high)).mean() < 0.97
+    draws = np.arange(101.0)[:, None] * np.ones(2)
+    np.testing.assert_array_equal(covered(draws, [50.0, 3.0], 0.9), [True, False])
+
+
+def test_applicability_marks_what_is_unlike_the_samples():
+    rng = np.random.default_rng(0)
+    x, km = rng.normal(size=(200, 3)), rng.uniform(0, 10, (200, 2))
+    there = np.concatenate(
+        [rng.normal(size=(100, 3)), [*rng.normal(size=(50, 3)), 8, 0, 0], [*rng.normal(size=(50, 3)), 0, 0, 8]]
+    )
+    found = applicability(x, there, [1.0, 1.0, 0.0], random_folds(km, 5, 1, 0), km, np.zeros((200, 2)) + 100)
+    assert found.inside[:100].mean() > 0.8 and not found.inside[100:150].any()
+    assert found.inside[150:].mean() > 0.8  # the third covariate does not count
+    assert (found.extrapolated[100:150] >= 1).all() and (found.distance > 100).all()
+
+
+def test_variogram_of_noise_is_level():
+    rng = np.random.default_rng(0)
+    found = variogram(rng.uniform(0, 10, (400, 2)), rng.normal(size=400))
+    assert np.abs(found.value[2:] - 1).max() < 0.25 and found.pairs.sum() > 0
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+STUDY = """
+model: saturation
+sites: sites.csv
+mapping:
+  learn:
+    samples: samples.csv
+    covariates: [a, b]
+    by: kind
+    targets:
+      soc_concentration: {units: g/kg, above: [14]}
+      silt_and_clay: {units: "%"}
+      bulk_density: {units: g cm-3}
+    trees: {trees: 20, splits: 5, shrinkage: 0.1, minimum_leaf: 5}
+    validation: {folds: 5, repeats: 2, coverage: false}
+    bootstraps: 3
+    realizations: 32
+    next_samples: 2
+inputs: {depth: 30}
+uncertain:
+  maps: {realizations: maps.zarr}
+  laboratory: {input: soc_concentration, as: factor, distribution: lognormal, median: 1, cv: 0.05}
+design: {members: 64}
+totals: {output: potential_mean, by: kind}
+"""
+
+
+def write_files(folder, samples=120, sites=25):
+    rng = np.random.default_rng(7)
+    for name, count in (("samples", samples), ("sites", sites)):
+        a, b, x, y = rng.normal(size=(4, count))
+        soil = (
+            13 + 3 * a + rng.normal(size=count),
+            60 + 8 * b + rng.normal(size=count),
+            1.3 + 0.05 * rng.normal(size=count),
+        )
+        rows = zip(range(count), *(100 + 20 * x, 100 + 20 * y), a, b, *soil, ["wood", "field"] * count, strict=False)
+        text = "site,x_km,y_km,a,b,soc_concentration,silt_and_clay,bulk_density,kind,area_ha\n"
+        text += "".join(
+            ",".join(f"{v:.5g}" if isinstance(v, float) else str(v) for v in row) + ",100\n" for row in rows
+        )
+        (folder / f"{name}.csv").write_text(text)
+    (folder / "study.yaml").write_text(STUDY)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    write_files(folder)
+    assert run(folder, "map", "study.yaml", "--out", folder / "maps.zarr").exit_code == 0
+    return folder
+
+
+def run(folder, command, study, *more):
+    return CliRunner().invoke(app, ["--quiet", command, str(folder / study), *map(str, more)])
+
+
+def test_maps_become_members(learned):
+    store = learned / "maps.zarr"
+    drawn = xr.open_zarr(store, group="realizations", consolidated=False)
+    assert drawn["soc_concentration"].shape == (32, 25)
+    assert run(learned, "run", "study.yaml", "--out", learned / "run.zarr").exit_code == 0
+    tree = xr.open_datatree(learned / "run.zarr", engine="zarr", consolidated=False)
+    inputs = tree["inputs"].to_dataset()
+    numbers = {tuple(row.round(6)) for row in drawn["soc_concentration"].values.astype(float)}
+    used = inputs["soc_concentration"].values
+    found = {tuple(row.round(6)) for row in used}
+    assert found <= numbers and len(found) > 20  # whole realisations, most of the 32 in 64 members
+    clay = drawn["silt_and_clay"].values
+    first = int(np.argmin(np.abs(drawn["soc_concentration"].values - used[0]).sum(axis=1)))
+    np.testing.assert_allclose(inputs["silt_and_clay"].values[0], clay[first], rtol=1e-6)  # all maps of one realisation
+    members = tree["members"].to_dataset()
+    mass = 0.3 * inputs["bulk_density"].values
+    stock = mass * inputs["soc_concentration"].values * inputs["laboratory"].values[:, None]
+    np.testing.assert_allclose(members["soc_density"].values[:, 0], stock, rtol=1e-5)
+    assert tree["totals"].to_dataset()["sd"].notnull().all()
+
+
+def test_report_of_maps_is_whole(learned):
+    page = (learned / "maps.report.html").read_text()
+    for text in ("Skill", "Uncertainty", "Map of soc_concentration", "Where not to trust", "Totals", "Covariates"):
+        assert text in page
+    assert page.count("<svg") > 15 and "nan" not in page.lower().replace("nanmean", "")
+
+
+def test_a_study_runs_only_with_its_maps(tmp_path):
+    write_files(tmp_path)
+    assert run(tmp_path, "validate", "study.yaml").exit_code == 0
+    ended = run(tmp_path, "run", "study.yaml", "--out", tmp_path / "run.zarr")
+    assert ended.exit_code == 2 and "run `ensemble map" in ended.stderr and not (tmp_path / "run.zarr").exists()
+
+
+WRONG = {
+    "constant": (("samples", "a", "1"), "is 1 at every sample"),
+    "leak": (("covariates: [a, b]", "covariates: [a, b, soc_concentration]"), "is the target 'soc_concentration' in other units"),
+    "doubled": (("covariates: [a, b]", "covariates: [a, b, twice]"), "are one quantity"),
+    "folds": (("folds: 5", "folds: 200"), "fewer than 200 folds"),
+    "leaf": (("minimum_leaf: 5", "minimum_leaf: 40"), "lower minimum_leaf"),
+    "log": (("units: g/kg, above", "transform: log, units: g/kg, above"), "a value above 0"),
+    "column": (("covariates: [a, b]", "covariates: [a, c]"), "the column 'c' is missing"),
+    "average": (("bootstraps: 3", "average: [soc]\n    bootstraps: 3"), "two or more of the targets"),
+    "file": (("samples.csv", "no.csv"), "does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_is_one_sentence(name, tmp_path):
+    write_files(tmp_path)
+    change, said = WRONG[name]
+    lines = [line.split(",") for line in (tmp_path / "samples.csv").read_text().splitlines()]
+    if change[0] == "samples":
+        for line in lines[1:]:
+            line[3] = change[2]
+    if name == "log":
+        lines[5][5] = "-1"
+    lines = [[*line, line[3] if k else "twice"] for k, line in enumerate(lines)]
+    (tmp_path / "samples.csv").write_text("\n".join(",".join(line) for line in lines))
+    sites = (tmp_path / "sites.csv").read_text().splitlines()
+    (tmp_path / "sites.csv").write_text("\n".join([sites[0] + ",twice", *(line + ",0.5" for line in sites[1:])]))
+    if change[0] != "samples":
+        (tmp_path / "study.yaml").write_text(STUDY.replace(*change))
+    ended = run(tmp_path, "map", "study.yaml", "--out", tmp_path / "maps.zarr")
+    error = ended.stderr
+    assert ended.exit_code == 2
+    assert said in error and error.count("error:") == 1 and "Traceback" not in error
+    assert not (tmp_path / "maps.zarr").exists()
+
+
+def test_suspicious_samples_are_named(tmp_path):
+    from ensemble.inputs.sources import read_sites
+    from ensemble.mapping.learning.samples import read_material
+
+    write_files(tmp_path)
+    lines = [line.split(",") for line in (tmp_path / "samples.csv").read_text().splitlines()]
+    lines[3][5] = "400"
+    lines[7][1:3] = lines[8][1:3]
+    for line in lines[1:]:
+        line[8] = "field"
+    (tmp_path / "samples.csv").write_text("\n".join(",".join(line) for line in lines))
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.warns(SuspiciousInput):
+        found = read_material(study, study.record.mapping.learn, read_sites(study))
+    notes = "\n".join(found.notes)
+    assert (
+        "400 in line 4" in notes
+        and "share 1 places" in notes
+        and "the class wood (52.0 % of the area) has no sample" in notes
+    )
+
+
+def test_samples_off_the_rasters_are_counted(tmp_path):
+    rioxarray = pytest.importorskip("rioxarray")
+    pytest.importorskip("h5netcdf")
+    assert rioxarray
+    from ensemble.inputs.sources import read_sites
+    from ensemble.mapping.learning.samples import read_material
+
+    write_files(tmp_path)
+    rng = np.random.default_rng(0)
+    layers = {name: (("y", "x"), rng.normal(size=(10, 10))) for name in ("a", "b")}
+    layers["a"][1][0, :3] = np.nan
+    grid = xr.Dataset(layers, {"y": 195_000.0 - 10_000 * np.arange(10), "x": 105_000.0 + 10_000 * np.arange(10)})
+    grid.rio.write_crs("EPSG:3035").to_netcdf(tmp_path / "grid.nc", engine="h5netcdf")
+    rasters = "\n  rasters:\n    a: {file: grid.nc, variable: a}\n    b: {file: grid.nc, variable: b}"
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("sites: sites.csv", f"sites:{rasters}").replace("    by: kind\n", "")
+    )
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.warns(SuspiciousInput):
+        found = read_material(study, study.record.mapping.learn, read_sites(study))
+    assert any("lie outside the rasters" in note for note in found.notes)
+    assert "3 of 100 cells lack a covariate and are not mapped" in found.notes
+    value = layers["b"][1]
+    for km, x in zip(found.samples.km[:20], found.samples.x[:20], strict=True):
+        row, column = int((200 - km[1]) // 10), int((km[0] - 100) // 10)
+        assert x[1] == pytest.approx(value[row, column])  # the cell the point lies in
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("samples.csv", "far.csv").replace("sites: sites.csv", f"sites:{rasters}")
+    )
+    (tmp_path / "far.csv").write_text(
+        (tmp_path / "samples.csv").read_text().replace("x_km", "y").replace("y_km", "x_km").replace(",y,", ",y_km,")
+    )
+    table = (tmp_path / "samples.csv").read_text().splitlines()
+    (tmp_path / "far.csv").write_text(
+        "\n".join([table[0], *(",".join(["s", "9", "9", *line.split(",")[3:]]) for line in table[1:])])
+    )
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.raises(InputError, match="no sample lies inside the rasters"):
+        read_material(study, study.record.mapping.learn, read_sites(study))
