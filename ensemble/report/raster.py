@@ -1,4 +1,4 @@
-"""Maps as panels: cells of a grid as pixels, sites of a table as points, with a scale beside them."""
+"""Maps of sites that are cells of a grid or places of a table, with a scale and numbered marks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from matplotlib.figure import Figure as Drawing
 
 from ensemble.report.content import Panel
 from ensemble.report.drawing import draw
+from ensemble.report.mapped import ZONE_COLOURS, coarsened, is_grid, on_grid
+from ensemble.report.mapped import zone_panel as grid_zone_panel
 from ensemble.report.numbers import interval
 
-# Bivariate colours of nine zones: rows low to high uncertainty, columns low to high potential.
-ZONES = ("#e8e8e8", "#9fc5e8", "#0072b2", "#e6c9a8", "#a8a89a", "#3f6b7f", "#d55e00", "#9c5a4a", "#4a2c5e")
 WIDTH, HEIGHT = 330, 300
 
 
@@ -57,13 +57,15 @@ def map_panel(
 
 def zone_panel(name: str, title: str, places: xr.Dataset, zones: np.ndarray) -> Panel:
     """Nine zones of potential against uncertainty, ``(site,)`` codes 0 to 8 and -1 for none."""
+    if is_grid(places):
+        return grid_zone_panel(places, zones, name, title)
     values = np.where(zones < 0, np.nan, zones)
 
     def paint(figure: Drawing, axes: Axes) -> None:
-        _paint(axes, places, values, ListedColormap(ZONES), (-0.5, 8.5), None)
+        _paint(axes, places, values, ListedColormap(ZONE_COLOURS), (-0.5, 8.5), None)
         axes.set_title(title)
         key = axes.inset_axes((1.06, 0.1, 0.3, 0.3))
-        key.imshow(np.arange(9).reshape(3, 3), cmap=ListedColormap(ZONES), vmin=-0.5, vmax=8.5, origin="lower")
+        key.imshow(np.arange(9).reshape(3, 3), cmap=ListedColormap(ZONE_COLOURS), vmin=-0.5, vmax=8.5, origin="lower")
         key.set_xticks([0, 2], ["low", "high"])
         key.set_yticks([0, 2], ["low", "high"])
         key.set_xlabel("mean")
@@ -88,13 +90,11 @@ def _paint(
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
-    if "grid_row" in places.coords:
-        rows, columns = places["grid_row"].values, places["grid_column"].values
-        grid = np.full([int(n) for n in places["crs"].attrs["grid_shape"]], np.nan)
-        grid[rows, columns] = values
+    if is_grid(places):
+        grid, block = coarsened(on_grid(places, values))
         step = float(places["crs"].attrs["GeoTransform"].split()[5])
         shown = axes.imshow(grid, origin="upper" if step < 0 else "lower", interpolation="nearest", **look)  # type: ignore[arg-type]
-        x, y = columns, rows
+        x, y = (places[name].values / block for name in ("grid_column", "grid_row"))
     else:
         x, y = (places[n].values for n in (("x_km", "y_km") if "x_km" in places.coords else ("longitude", "latitude")))
         shown = axes.scatter(x, y, c=values, s=8, linewidths=0, **look)  # type: ignore[arg-type]
