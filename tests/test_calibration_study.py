@@ -1,9 +1,12 @@
 """`calibrate:` in a study, from the file to the posterior, the exit code and the forecast."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 import xarray as xr
+from line_study import DATA, FORECAST, STUDY, folder
 from typer.testing import CliRunner
 
 from ensemble.cli import app
@@ -11,51 +14,6 @@ from ensemble.config import InputError
 from ensemble.inference.calibration.importance import arviz
 from ensemble.inference.calibration.problem import make_problem
 from ensemble.pipeline import calibrate_plan, load_plan, run_plan
-
-MODEL = """\
-import jax.numpy as jnp
-from ensemble import InputSpec, Model, OutputSpec, TimeAxis
-
-def build(settings):
-    return lambda inputs: {"level": inputs["start"] + inputs["slope"] * jnp.cumsum(inputs["drive"])}
-
-LINE = Model(
-    name="line", title="a line", build=build, time=TimeAxis("year", per_year=1),
-    inputs=(InputSpec("start", "1", "start"), InputSpec("slope", "1", "slope"), InputSpec("drive", "1", "drive", dims=("time",))),
-    outputs=(OutputSpec("level", "1", "level", dims=("time",)),),
-)
-"""
-STUDY = """\
-model: line.py:LINE
-inputs: {period: {start: 2000, end: 2009}, drive: 1, start: 0, slope: 0}
-uncertain:
-  start: {distribution: normal, mean: 1, sd: 2}
-  slope: {distribution: normal, mean: 0, sd: 1}
-observations: {file: data.csv, variable: level, error: {absolute: 0.5}}
-calibrate:
-  likelihood: normal
-  errors: {date: {absolute: 0.4, shared_by: [time]}}
-  warmup: 300
-  draws: 600
-"""
-FORECAST = """\
-model: line.py:LINE
-inputs: {period: {start: 2000, end: 2029}, drive: 1, start: 0, slope: 0}
-uncertain:
-  posterior: fit.zarr
-  push: {input: drive, as: factor, distribution: lognormal, median: 1, cv: 0.1}
-design: {members: 2048, seed: 2}
-decompose: {rows: 64, surrogate: false}
-"""
-# Two measurements at the first date: they share an error, so they count for less than two.
-DATA = "time,value\n2000,1.4\n2000,1.8\n2002,2.9\n2004,2.8\n2006,4.9\n2008,6.1\n2009,5.9\n"
-
-
-def folder(path, study=STUDY, data=DATA):
-    (path / "line.py").write_text(MODEL)
-    (path / "data.csv").write_text(data)
-    (path / "study.yaml").write_text(study)
-    return path / "study.yaml"
 
 
 def closed_form():
@@ -151,13 +109,41 @@ def test_wrong_calibrations_are_refused_in_one_sentence(tmp_path, old, new, mess
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
-    [("2050,1", "outside the run"), ("2000,1.4", "each measurement is given once"), ("never,1", "is not a year")],
+    ("header", "row", "message"),
+    [
+        ("", "2050,1", r"data.csv:9: time: 2050 lies outside the run, 2000 to 2010"),
+        ("", "2000,1.4", r"data.csv:9: value: the row repeats line 2; each measurement is given once"),
+        ("", "never,1", r"data.csv:9: time: 'never' is not a year"),
+        (",site", "2003,1,elsewhere", r"data.csv:9: site: there is no site 'elsewhere'; allowed: site"),
+        (",variable", "2003,1,soc", r"data.csv:9: variable: there is no output 'soc'; allowed: level"),
+        (",error", "2003,1,-0.5", r"data.csv:9: error: -0.5 is not allowed; a standard deviation above 0 is needed"),
+        ("", "2003,", r"data.csv:9: value: the cell is empty; a number is needed"),
+    ],
 )
-def test_wrong_observations_are_refused(tmp_path, row, message):
-    study = folder(tmp_path, data=f"{DATA}{row}\n")
-    with pytest.raises(InputError, match=message):
-        load_plan(study, (), None, None)
+def test_wrong_observations_are_refused_by_the_command(tmp_path, header, row, message):
+    fill = {",site": ",site", ",variable": ",level", ",error": ",0.5"}.get(header, "")
+    lines = DATA.splitlines()
+    text = "\n".join([lines[0] + header, *(line + fill for line in lines[1:]), row]) + "\n"
+    study = folder(tmp_path, data=text)
+    result = CliRunner().invoke(app, ["calibrate", str(study), "--out", str(tmp_path / "fit.zarr")])
+    assert result.exit_code == 2
+    assert re.search(message, result.output), result.output
+    assert not (tmp_path / "fit.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("error: {absolute: 0.5}", "units: t C/ha, error: {absolute: 0.5}", "level: unit 't C/ha' is not allowed here"),
+        ("shared_by: [time]", "shared_by: [weather]", "errors.date: the observations have no column 'weather'"),
+    ],
+)
+def test_nothing_is_written_of_a_calibration_that_cannot_be(tmp_path, old, new, message):
+    study = folder(tmp_path, STUDY.replace(old, new))
+    result = CliRunner().invoke(app, ["calibrate", str(study), "--out", str(tmp_path / "fit.zarr")])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "fit.zarr").exists()
 
 
 def test_fewer_observations_than_parameters_are_said(tmp_path):

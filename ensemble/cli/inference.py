@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ensemble.cli.common import GO_ON, NOT_CONVERGED, Out, Seed, Set, Study, Verbosity, app, guarded
@@ -23,14 +25,30 @@ def decompose(study: Study, out: Out = None, set_: Set = None, seed: Seed = None
 
 
 @app.command()
-def calibrate(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> None:
+def calibrate(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    seed: Seed = None,
+    simulations: Annotated[
+        int,
+        typer.Option("--simulations", min=0, help="instead: fit this many simulated data sets, check the machinery"),
+    ] = 0,
+) -> None:
     """Fit the uncertain inputs to the observations; code 4 where the posterior must not be used."""
     with guarded():
-        from ensemble.pipeline import calibrate_plan, load_plan, store_of
+        from ensemble.pipeline import calibrate_plan, check_calibration, load_plan, store_of
 
         plan = load_plan(study, set_ or (), seed, None)
-        result = calibrate_plan(plan, store_of(plan, out))
-        for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
+        store = store_of(plan, out)
+        if simulations:
+            report = store.with_name(f"{store.stem}.simulated.html")
+            result = check_calibration(plan, simulations, report)
+            lines = (*result.lines, f"report: {report}")
+        else:
+            result = calibrate_plan(plan, store)
+            lines = (*result.lines, f"store:  {result.store}", f"report: {result.report}")
+        for line in lines:
             typer.echo(line)
         if not result.passed:
             raise typer.Exit(NOT_CONVERGED)

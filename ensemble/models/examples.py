@@ -31,6 +31,8 @@ TYPICAL: Mapping[str, Any] = {
     "initial_rpm": 4.5,
     "initial_bio": 0.65,
     "initial_hum": 26.0,
+    "pom_measured": 4.7,
+    "maom_measured": 26.6,
     "grain_yield": 4.0,
     "temperature": [3.73, 3.08, 5.49, 7.40, 10.94, 14.40, 16.28, 16.24, 13.78, 9.51, 6.22, 4.09],
     "precipitation": [74, 59, 62, 51, 52, 57, 34, 55, 58, 56, 75, 71],

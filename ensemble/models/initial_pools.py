@@ -162,6 +162,21 @@ def pedotransfer_pools(soc_measured: jax.Array, iom: jax.Array, clay: jax.Array)
     return Pools(jnp.maximum(0.0, active - regressed), scale * rpm, scale * bio, scale * hum)
 
 
+def fraction_pools(pom: jax.Array, maom: jax.Array, settled: Pools) -> Pools:
+    """Pools of measured fractions: POM is DPM + RPM, MAOM is BIO + HUM, each split as in an equilibrium.
+
+    Source: Zimmermann et al. (2007), doi 10.1111/j.1365-2389.2006.00855.x. Their third fraction, resistant carbon, is
+    the inert pool. The shares of an equilibrium without manure do not depend on the amount of plant carbon.
+
+    Args:
+        pom, maom: measured carbon of the fractions, t C/ha.
+        settled: pools of the equilibrium year, any one scale.
+    """
+    plants, formed = settled.dpm + settled.rpm, settled.bio + settled.hum
+    dpm, bio = settled.dpm / plants, settled.bio / formed
+    return Pools(pom * dpm, pom * (1.0 - dpm), maom * bio, maom * (1.0 - bio))
+
+
 def falloon_iom(
     soc_measured: jax.Array, factor: float | jax.Array = 0.049, exponent: float | jax.Array = 1.139
 ) -> jax.Array:

@@ -66,3 +66,13 @@ def build(settings: BuildSettings) -> Simulate:
         return {name: jnp.reshape(values, (-1, steps)).sum(axis=1) for name, values in months.items()}
 
     return simulate
+
+
+def build_grass_and_crop(settings: BuildSettings) -> Simulate:
+    """Code of the model ``grass_and_crop``: their sum, months of the run or sums over its records."""
+
+    def simulate(inputs: Arrays) -> dict[str, jax.Array]:
+        months = inputs["grass_carbon"] + inputs["crop_carbon"]
+        return {"plant_carbon": jnp.reshape(months, (-1, settings.steps_per_record)).sum(axis=1)}
+
+    return simulate

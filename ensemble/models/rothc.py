@@ -16,7 +16,13 @@ import jax.numpy as jnp
 
 from ensemble.models.base import Arrays, BuildSettings, Simulate
 from ensemble.models.decomposition import Pools, add, decay, kept_parts
-from ensemble.models.initial_pools import equilibrium, inverse_scale, legacy_equilibrium, pedotransfer_pools
+from ensemble.models.initial_pools import (
+    equilibrium,
+    fraction_pools,
+    inverse_scale,
+    legacy_equilibrium,
+    pedotransfer_pools,
+)
 from ensemble.models.linear import Affine, from_step
 from ensemble.models.modifiers import recurring_deficit
 from ensemble.models.radiocarbon import DECAY_PER_MONTH, delta14c, next_activities
@@ -92,6 +98,9 @@ def initial_state(inputs: Inputs, options: Mapping[str, Any]) -> Start:
     if options["spinup"] == "pedotransfer":
         return _known(site, pedotransfer_pools(inputs["soc_measured"], inputs["iom"], inputs["clay"]), deficit, options)
     rates = rate_factors(site, deficit, year).rate
+    if options["spinup"] == "fractions":
+        settled = equilibrium(rates, site.arriving(year), site.kinetics)
+        return _known(site, fraction_pools(inputs["pom_measured"], inputs["maom_measured"], settled), deficit, options)
     scale = one
     if options["spinup"] == "inverse":
         by_plants, by_manure = (
@@ -186,6 +195,7 @@ def _cut(series: jax.Array, block: int) -> jax.Array:
 def _wanted(settings: BuildSettings) -> frozenset[str]:
     """Names of the time series to return; everything where the settings name nothing."""
     every = {"soc", "iom", "co2", "smd", *Pools._fields, *RATES}
+    every |= {"pom", "maom"} if settings.options["fractions"] else set()
     every |= {"delta14c"} if settings.options["radiocarbon"] else set()
     return frozenset(every & set(settings.outputs) if settings.outputs else every)
 
@@ -222,6 +232,8 @@ def _record(
         "co2": carbon.co2,
         "soc": total + iom,
         "iom": jnp.broadcast_to(iom, total.shape),
+        "pom": carbon.pools.dpm + carbon.pools.rpm,
+        "maom": carbon.pools.bio + carbon.pools.hum,
     }
     outputs["smd"] = factors.deficit if monthly else factors.deficit[-1]
     for name, series in zip(RATES, factors[:3], strict=True):

@@ -12,7 +12,8 @@ from ensemble.models.decomposition import Pools
 from ensemble.models.linear import Affine, trajectory
 from ensemble.models.rothc import affine_segments, initial_state, prepare
 
-STOCKS = ("soc", "iom", *Pools._fields)
+FRACTIONS = {"pom": ("dpm", "rpm"), "maom": ("bio", "hum")}
+STOCKS = ("soc", "iom", *FRACTIONS, *Pools._fields)
 # Months of one composite map: maps are built side by side, so shorter ones mean fewer steps in a row.
 BLOCK = 24
 # Width, t C/ha, of the soft edge where the inert pool reaches the last observed stock.
@@ -44,6 +45,7 @@ def at_records(settings: BuildSettings, records: tuple[int, ...]) -> Simulate | 
         pools = trajectory(affine_segments(inputs, settings, boundaries), start)[wanted]
         outputs = dict(zip(Pools._fields, pools.T, strict=True))
         outputs["iom"] = jnp.broadcast_to(inputs["iom"], outputs["hum"].shape)
+        outputs |= {name: sum(outputs[pool] for pool in both) for name, both in FRACTIONS.items()}
         outputs["soc"] = pools.sum(axis=-1) + inputs["iom"]
         return {name: outputs[name] for name in settings.outputs} | {"balance": jnp.zeros_like(start[0])}
 
@@ -63,6 +65,7 @@ def pool_maps(settings: BuildSettings, records: tuple[int, ...]) -> Callable[[Ar
     """
     boundaries = [0, *((record + 1) * settings.steps_per_record for record in records)]
     observe = {"soc": jnp.ones(4)} | {name: jnp.eye(4)[k] for k, name in enumerate(Pools._fields)}
+    observe |= {name: observe[first] + observe[second] for name, (first, second) in FRACTIONS.items()}
 
     def maps(inputs: Arrays) -> tuple[Affine, jax.Array, dict]:
         inputs = prepare(inputs)

@@ -1,6 +1,6 @@
 """The only wiring: one function a stage, used by the command line and the public API."""
 
-from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan
+from ensemble.pipeline.calibrating import CalibrationResult, calibrate_plan, check_calibration
 from ensemble.pipeline.describe import describe_plan, plan_notes
 from ensemble.pipeline.hand_over import export_store
 from ensemble.pipeline.learning import MapResult, learn_maps
@@ -15,6 +15,7 @@ __all__ = [
     "MapResult",
     "RunResult",
     "calibrate_plan",
+    "check_calibration",
     "decompose_plan",
     "describe_plan",
     "export_store",

@@ -147,17 +147,20 @@ def _pairs(data: xr.Dataset, posterior: xr.Dataset) -> Figure | None:
     names = [str(name) for name in data["parameter"].values]
     strength = np.abs(np.tril(data["correlation"].values, -1))
     order = np.column_stack(np.unravel_index(np.argsort(-strength, axis=None), strength.shape))
+    shown = {name: _numbers(posterior, name) for name in names}
     chosen = [
         (names[j], names[i], float(data["correlation"][i, j]))
         for i, j in order
-        if names[i] in posterior and names[j] in posterior
+        if shown[names[i]] is not None and shown[names[j]] is not None
     ]
     chosen = [pair for pair in chosen if abs(pair[2]) > 0.1][:_PAIRED]
     if not chosen:
         return None
     panels = []
     for first, second, correlation in chosen:
-        x, y = (posterior[name].values.ravel()[:: max(1, posterior[name].size // 1000)] for name in (first, second))
+        x, y = (
+            column[:: max(1, column.size // 1000)] for column in (shown[first], shown[second]) if column is not None
+        )
 
         def paint(
             figure: Drawing, axes: Axes, x: Any = x, y: Any = y, first: str = first, second: str = second
@@ -169,6 +172,12 @@ def _pairs(data: xr.Dataset, posterior: xr.Dataset) -> Figure | None:
         alt = f"{first} against {second}: correlation {correlation:.2f}"
         panels.append(draw(f"pair-{first}-{second}".replace("_", "-"), alt, paint))
     return Figure(tuple(panels), "The most correlated pairs of parameters, posterior draws.")
+
+
+def _numbers(posterior: xr.Dataset, name: str) -> np.ndarray | None:
+    """Draws of a coordinate that is one number: a parameter, or what is common to the groups of one that varies."""
+    name = f"{name}_common" if f"{name}_common" in posterior else name
+    return posterior[name].values.ravel() if name in posterior and posterior[name].ndim == 2 else None
 
 
 def _fit(data: xr.Dataset) -> Section:

@@ -12,10 +12,9 @@ from ensemble.inference.calibration.diagnostics import Diagnostics, diagnose
 from ensemble.inference.calibration.importance import LeftOut, smooth
 from ensemble.inference.calibration.modes import Modes, find_modes
 from ensemble.inference.calibration.predictive import posterior_predictive, prior_predictive
-from ensemble.inference.calibration.problem import Problem, make_problem
+from ensemble.inference.calibration.problem import Problem
 from ensemble.inference.calibration.sampling import Draws, laplace, nuts
 from ensemble.keys import stream_number
-from ensemble.plan import Plan
 
 PRIOR_DRAWS = 1000
 # Pareto k-hat above which the Gaussian at the mode is not a fit.
@@ -70,18 +69,14 @@ class Fit:
         )
 
 
-def calibrate(plan: Plan, settings: Calibrate, seed: int) -> Fit:
-    """Fit a study. Call it under ``jax.enable_x64(True)``.
+def calibrate(problem: Problem, settings: Calibrate, seed: int) -> Fit:
+    """Fit a calibration. Call it under ``jax.enable_x64(True)``.
 
     Args:
-        plan: the study.
-        settings: its key `calibrate`.
+        problem: from :func:`~ensemble.inference.calibration.problem.make_problem`.
+        settings: the key `calibrate` of its study.
         seed: of starts, chains and replicates.
-
-    Raises:
-        InputError: as :func:`~ensemble.inference.calibration.problem.make_problem`.
     """
-    problem = make_problem(plan, settings)
     size = problem.parameters.size
     modes = find_modes(problem.potential, size, settings.starts, _stream(seed, "starts"))
     draws, k = _draw(problem, modes, settings, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -75,16 +76,17 @@ def find_modes(potential: Potential, size: int, starts: int, seed: int) -> Modes
     """
     points = _START_SPREAD * jax.random.normal(jax.random.key(seed), (starts, size))
     points = points.at[0].set(0.0)
-    ends, values, gradients = jax.jit(jax.vmap(lambda start: _minimise(potential, start)))(points)
+    ends, values, gradients = jax.jit(jax.vmap(lambda start: minimise(potential, start)))(points)
     values = np.where(np.isfinite(values), values, np.inf)
     order = np.argsort(values, kind="stable")
     ends, values, gradients = np.asarray(ends)[order], values[order], np.asarray(gradients)[order]
-    covariance = covariance_at(potential, ends[0])
+    covariance = np.asarray(jax.jit(partial(inverse_curvature, potential))(ends[0]))
     factor = np.linalg.cholesky(covariance)
     return Modes(ends, -values, gradients, _modes(ends, values, gradients, factor), factor)
 
 
-def _minimise(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def minimise(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Where L-BFGS from one start ends, its value, and the largest component of its gradient; pure JAX."""
     solver = optax.lbfgs(
         memory_size=10, linesearch=optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, store_grad=True)
     )
@@ -105,17 +107,17 @@ def _minimise(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Ar
     return x, optax.tree.get(memory, "value"), jnp.abs(gradient).max()
 
 
-def covariance_at(potential: Potential, point: np.ndarray) -> np.ndarray:
+def inverse_curvature(potential: Potential, point: jax.Array) -> jax.Array:
     """Inverse of the curvature of a potential at a point, by central differences of its gradient, (size, size).
 
     Directions in which the potential is flatter than a quarter of the prior's curvature are taken at that value.
     """
     size = point.size
-    shifts = _STEP * np.concatenate([np.eye(size), -np.eye(size)])
-    gradients = np.asarray(jax.jit(jax.vmap(jax.grad(potential)))(jnp.asarray(point + shifts)))
+    shifts = _STEP * jnp.concatenate([jnp.eye(size), -jnp.eye(size)])
+    gradients = jax.vmap(jax.grad(potential))(point + shifts)
     hessian = (gradients[:size] - gradients[size:]) / (2.0 * _STEP)
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2.0)
-    return (vectors / np.maximum(values, _LEAST_CURVATURE)) @ vectors.T
+    values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2.0)
+    return (vectors / jnp.maximum(values, _LEAST_CURVATURE)) @ vectors.T
 
 
 def _modes(ends: np.ndarray, values: np.ndarray, gradients: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -67,12 +67,13 @@ class Parameters:
         groups: names of the groups along each axis; ``site`` among them.
         members: group of each pair of scenario and site along each axis, (pairs,) each.
         mixing: factor of the prior correlation of the scores, (size, size); the identity where independent.
+            It may be traced.
     """
 
     entries: tuple[Parameter, ...]
     groups: Mapping[str, tuple[str, ...]]
     members: Mapping[str, np.ndarray]
-    mixing: np.ndarray
+    mixing: Any
 
     @property
     def size(self) -> int:
@@ -100,7 +101,7 @@ class Parameters:
         common score z, the spread t and a deviation u of the group, all standard normal a priori (not centred); and
         ``Q(z)`` as :func:`common`.
         """
-        if not np.array_equal(self.mixing, np.eye(self.size)):
+        if not (isinstance(self.mixing, np.ndarray) and np.array_equal(self.mixing, np.eye(self.size))):
             scores = jnp.asarray(self.mixing) @ scores
         parts = {entry.label: scores[self.offset(entry.label) :][: entry.count] for entry in self.entries}
         values = {
@@ -194,7 +195,8 @@ def spreads(settings: Calibrate) -> dict[str, tuple[tuple[str, ...], Spread, str
     for name, source in settings.errors.items():
         which = "relative" if source.relative is not None else "absolute"
         spread = source.relative if source.relative is not None else source.absolute
-        assert spread is not None
+        if spread is None:  # as large as the table says
+            continue
         units = "1" if which == "relative" else "unit of the output"
         found[f"error_{name}"] = ("errors", name, which), spread, units, f"standard deviation of the error '{name}'"
     for name, vary in settings.vary.items():

@@ -107,4 +107,23 @@ CLIMATE_PLANT_CARBON = Model(
     derives="plant_carbon",
 )  # fmt: skip
 
-MODELS = (RESIDUES, CLIMATE_PLANT_CARBON)
+
+GRASS_AND_CROP = Model(
+    name="grass_and_crop",
+    title="plant carbon of grassland and of crops, each with its own uncertainty (a model of RothC's plant_carbon)",
+    inputs=tuple(
+        InputSpec(
+            name, "t C/ha", f"plant carbon of {what} that enters the soil in the month", ("time",), default=0.0,
+            support=(0.0, 200.0), plausible=(0.0, 10.0), hint="t C/ha in that month, not a year",
+        )
+        for name, what in (("grass_carbon", "grassland"), ("crop_carbon", "crops"))
+    ),
+    outputs=(OutputSpec("plant_carbon", "t C/ha", "plant carbon that enters the soil", ("time",), "flux", POSITIVE),),
+    time=TimeAxis(step="month", lead=0, per_year=12),
+    build="ensemble.models.residues:build_grass_and_crop",
+    cost=1.0,
+    source="a sum",
+    derives="plant_carbon",
+)  # fmt: skip
+
+MODELS = (RESIDUES, CLIMATE_PLANT_CARBON, GRASS_AND_CROP)

@@ -12,6 +12,9 @@ FARINA = "Farina et al. (2013), Geoderma 200-201, 18-30, doi 10.1016/j.geoderma.
 FALLOON = "Falloon et al. (1998), Soil Biology and Biochemistry 30, 1207-1211, doi 10.1016/S0038-0717(97)00256-3"
 WEIHERMUELLER = "Weihermueller et al. (2013), European Journal of Soil Science 64, 567-575, doi 10.1111/ejss.12036"
 WOSTEN = "Wosten et al. (1999), Geoderma 90, 169-185, doi 10.1016/S0016-7061(98)00132-3"
+ZIMMERMANN = (
+    "Zimmermann et al. (2007), European Journal of Soil Science 58, 658-667, doi 10.1111/j.1365-2389.2006.00855.x"
+)
 JENKINSON = "Jenkinson and Rayner (1977), Soil Science 123, 298-305"
 
 POSITIVE = (0.0, math.inf)
@@ -19,6 +22,7 @@ FRACTION = (0.0, 1.0)
 VAN_GENUCHTEN = (("moisture", ("van_genuchten", "van_genuchten_dry")),)
 GIVEN_POOLS = (("spinup", ("given",)),)
 RADIOCARBON = (("radiocarbon", (True,)),)
+FRACTIONS = (("fractions", (True,)),)
 
 CLAY = InputSpec(
     "clay", "%", "clay content (below 2 um)", support=(1.0, 100.0), plausible=(2.0, 80.0),
@@ -113,6 +117,11 @@ START = (
         support=SOC_MEASURED.support, plausible=SOC_MEASURED.plausible, hint=SOC_MEASURED.hint,
         used_when=(("spinup", ("pedotransfer", "inverse")),),
     ),
+    *(
+        InputSpec(f"{name}_measured", "t C/ha", f"measured {what} carbon before the first month", support=(0.0, 2000.0),
+                  plausible=(0.1, 200.0), used_when=(("spinup", ("fractions",)),), source=ZIMMERMANN)
+        for name, what in (("pom", "particulate organic"), ("maom", "mineral-associated organic"))
+    ),
 )  # fmt: skip
 
 
@@ -150,6 +159,10 @@ OUTPUTS = (
     _out("bio", "t C/ha", "microbial biomass", support=POSITIVE),
     _out("hum", "t C/ha", "humified organic matter", support=POSITIVE),
     _out("iom", "t C/ha", "inert organic matter", support=POSITIVE),
+    _out("pom", "t C/ha", "particulate organic matter, DPM + RPM", support=POSITIVE, given_when=FRACTIONS,
+         source=ZIMMERMANN),
+    _out("maom", "t C/ha", "mineral-associated organic matter, BIO + HUM", support=POSITIVE, given_when=FRACTIONS,
+         source=ZIMMERMANN),
     _out("co2", "t C/ha", "carbon respired by the soil", kind="flux", support=POSITIVE),
     _out("smd", "mm", "topsoil moisture deficit (0 at field capacity, negative when drier)", support=(-math.inf, 0.0)),
     _out("rate_temperature", "1", "rate factor of temperature", kind="rate", support=POSITIVE),
@@ -162,9 +175,10 @@ OUTPUTS = (
 
 OPTIONS = (
     OptionSpec(
-        "spinup", "analytic", ("analytic", "legacy", "given", "pedotransfer", "inverse"),
+        "spinup", "analytic", ("analytic", "legacy", "given", "pedotransfer", "inverse", "fractions"),
         "start: exact equilibrium of the first year, the official loop, given pools, pools from a measured stock, "
-        "or plant input scaled so that the equilibrium meets a measured stock", f"{ROTHC}; {WEIHERMUELLER}",
+        "plant input scaled so that the equilibrium meets a measured stock, or measured fractions, each split as in the "
+        "equilibrium", f"{ROTHC}; {WEIHERMUELLER}; {ZIMMERMANN}",
     ),
     OptionSpec(
         "inverse_input", "every_month", ("every_month", "equilibrium_year"),
@@ -178,6 +192,10 @@ OPTIONS = (
     OptionSpec(
         "bare", "standard", ("standard", "wilting_point"),
         "how far bare soil dries (opt_SMDbare 1, 2): the bare-soil limit, or -15 bar", FARINA,
+    ),
+    OptionSpec(
+        "fractions", False, (False, True),
+        "whether the measurable fractions (POM, MAOM) are given as outputs; the resistant one is iom", ZIMMERMANN,
     ),
     OptionSpec("radiocarbon", False, (False, True), "whether radiocarbon is followed as well", ROTHC),
 )  # fmt: skip
