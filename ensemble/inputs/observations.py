@@ -188,16 +188,16 @@ def _factor(study: StudyFile, table: Table, row: int, spec: OutputSpec) -> float
 def _errors(study: StudyFile, table: Table, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
     model = study.record.observations and study.record.observations.error
     if "error" in table.columns:
-        errors = table.numbers("error", blank=0.0 if model else None) * factors
+        errors = table.numbers("error", blank=np.nan if model else None) * factors
     elif model is not None:
-        errors = np.zeros(len(table))
+        errors = np.full(len(table), np.nan)
     else:
         raise study.error(
             ("observations",), "measurement errors are missing: give error, or a column error in the table"
         )
     if model is not None:
         typical = np.hypot((model.relative or 0.0) * np.abs(values), model.absolute or 0.0)
-        errors = np.where(errors > 0, errors, typical)
+        errors = np.where(np.isnan(errors), typical, errors)
     for row in np.flatnonzero(errors <= 0)[:1]:
         raise table.error(int(row), "error", f"{errors[row]:g} is not allowed; a standard deviation above 0 is needed")
     for row in np.flatnonzero(errors > np.abs(values))[:1]:

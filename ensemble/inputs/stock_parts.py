@@ -123,10 +123,10 @@ def _error(
         typical = np.hypot((stated.relative or 0.0) * np.nan_to_num(values), (stated.absolute or 0.0) * factor)
     if column not in table.columns:
         return typical
-    given = table.rows(chosen).numbers(column, 0.0) * factor
-    found = np.where(given > 0, given, typical)
-    for row in np.flatnonzero((found < 0) | ((found == 0) & ~np.isnan(values) & (name == "concentration")))[:1]:
-        raise table.error(
-            int(chosen[row]), column, f"{found[row]:g} is not allowed; a standard deviation above 0 is needed"
-        )
+    given = table.rows(chosen).numbers(column, np.nan) * factor
+    found = np.where(np.isnan(given), typical, given)
+    needed = name == "concentration"  # the other parts may be known exactly
+    for row in np.flatnonzero((found < 0) | ((found == 0) & needed))[:1]:
+        text = f"{found[row]:g} is not allowed; a standard deviation above 0 is needed"
+        raise table.error(int(chosen[row]), column, text)
     return found
