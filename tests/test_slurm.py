@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from ensemble.cli import app
 from ensemble.pipeline import load_plan, run_plan
-from ensemble.store import jobs_folder, open_store, read_claims
+from ensemble.store import jobs_folder, open_store, read_claims, store_status
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = ["store.tile.members=16", "design.members=16384", "execution.slurm.jobs=2", "execution.slurm.cpus=1",
@@ -104,6 +104,20 @@ def test_dask_workers_on_the_queue_end_with_the_same_bytes(tmp_path, slurm):
     gc.collect()
     logs = [path for path in jobs_folder(tmp_path / "dask.zarr").rglob("*") if path.is_file()]
     assert logs and not [path for path in logs if b"PRIVATE KEY" in path.read_bytes()]
+
+
+def test_an_adaptive_study_submits_one_array_a_round(tmp_path, slurm):
+    study, store = write_toy(tmp_path), tmp_path / "adaptive.zarr"
+    stop = ["design.members=256", "design.stop={mean: 1.0e-9, output: soc, max_members: 1024}"]
+    overrides = [*OVERRIDES, *stop]
+    settings = [argument for override in overrides for argument in ("--set", override)]
+    ensemble("submit", study, "--out", store, *settings)
+    wait_for("the report", lambda: (tmp_path / "adaptive.report.html").is_file())
+    arrays = {path.name.split("_")[0] for path in jobs_folder(store).glob("work-*_*.state")}
+    assert len(arrays) == 3  # one a round: 256, 512 and 1,024 members
+    assert store_status(store).stages[0].members == 1024
+    run_plan(load_plan(study, overrides, None, None), tmp_path / "local.zarr", quiet=True)
+    assert open_store(store).digest() == open_store(tmp_path / "local.zarr").digest()
 
 
 def test_an_array_is_preempted_killed_requeued_and_ends_with_the_bytes_of_a_local_run(tmp_path, slurm):

@@ -92,3 +92,13 @@ def test_status_follows_files_when_the_scheduler_is_down(tmp_path, monkeypatch):
     assert "last log line: last words" in done.output
     found = json.loads(ensemble("status", store, "--json").output)
     assert found["jobs"]["failed"] == 1 and not found["complete"]
+
+
+def test_an_adaptive_study_ends_its_array_with_the_next_round(tmp_path):
+    study, stop = write_toy(tmp_path), "design.stop={mean: 0.01, max_members: 1024}"
+    done = ensemble(
+        "submit", study, "--out", tmp_path / "s.zarr", "--set", stop, "--setup", "module load x", "--dry-run"
+    )
+    assert done.exit_code == 0, done.output
+    script = done.output[done.output.rindex("#!/bin/bash") :]
+    assert f" submit {study} --out {tmp_path}/s.zarr --set '{stop}' --setup 'module load x' --round &" in script

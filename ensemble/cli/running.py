@@ -83,15 +83,25 @@ def submit(
     setup: Annotated[
         list[str] | None, typer.Option("--setup", help="shell line that goes first in each job; repeatable")
     ] = None,
+    round_: Annotated[
+        bool, typer.Option("--round", help="what the dependent job of design.stop runs: the next array, or the report")
+    ] = False,
 ) -> None:
     """Run a study on a SLURM queue: an array of workers, then a job that fills gaps, reduces and reports."""
     with guarded():
-        from ensemble.pipeline import load_plan, store_of, submit_plan
+        from ensemble.execute.stopping import stop_on_signals
+        from ensemble.pipeline import load_plan, next_round, store_of, submit_plan
 
         plan = load_plan(study, set_ or (), seed, members)
         options = {"--set": set_ or [], "--seed": [seed], "--members": [members]}
         arguments = [str(a) for key, values in options.items() for v in values if v is not None for a in (key, v)]
-        for line in submit_plan(plan, store_of(plan, out), arguments, setup or (), dry_run):
+        store = store_of(plan, out)
+        if round_:
+            stop_on_signals(lambda: f"stopped; finished tiles are kept in {store}, {GO_ON}")
+            lines = next_round(plan, store, arguments, setup or (), Verbosity.quiet)
+        else:
+            lines = submit_plan(plan, store, arguments, setup or (), dry_run)
+        for line in lines:
             typer.echo(line)
 
 

@@ -7,7 +7,7 @@ from ensemble.pipeline.learning import MapResult, learn_maps
 from ensemble.pipeline.loading import load_plan, store_of
 from ensemble.pipeline.reporting import report_store
 from ensemble.pipeline.run import RunResult, decompose_plan, run_plan
-from ensemble.pipeline.submitting import submit_plan
+from ensemble.pipeline.submitting import next_round, submit_plan
 from ensemble.pipeline.working import plan_of_store, work_plan
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "export_store",
     "learn_maps",
     "load_plan",
+    "next_round",
     "plan_notes",
     "plan_of_store",
     "report_store",

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.execute.slurm import Jobs, submit
+from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.describe import asked_hours, memory_bytes, readable
+from ensemble.pipeline.layout import root_attributes, stage_of
+from ensemble.pipeline.lengthening import lengthen, plan_so_far
+from ensemble.pipeline.run import STATISTICS, run_plan
+from ensemble.pipeline.tiles import compute_tiles, provenance_of
 from ensemble.plan import Plan
-from ensemble.store import Place, jobs_folder
+from ensemble.store import Place, jobs_folder, open_writer
 from ensemble.store.create import refuse_path
 
 # What a tile is cut to take, on one core.
@@ -36,13 +41,14 @@ def submit_plan(
         StoreRefused: there is no SLURM here, it refuses, or the path is taken.
     """
     refuse_path(path)
+    plan = plan_so_far(plan, path)
     settings, tiles = plan.study.record.execution.slurm, plan.tiling.count
     elements = min(settings.jobs, tiles)
     jobs = Jobs(
         jobs_folder(path),
         plan.study.name,
         elements,
-        *_commands(plan, path, arguments),
+        *_commands(plan, path, arguments, setup),
         tuple(setup),
         memory_bytes(plan),
     )
@@ -66,9 +72,30 @@ def submit_plan(
     return [*lines, f"submitted: array {array}, then job {finish}; follow with: ensemble status {path}"]
 
 
-def _commands(plan: Plan, path: Place, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def next_round(
+    plan: Plan, path: Place, arguments: Sequence[str], setup: Sequence[str] = (), quiet: bool = False
+) -> list[str]:
+    """What the dependent job of an adaptive study does: fill gaps, then submit another array, or reduce and report.
+
+    Arguments, lines and errors as in :func:`submit_plan` and :func:`~ensemble.pipeline.run.run_plan`.
+    """
+    plan, histograms = plan_so_far(plan, path), bins_for(plan, path)
+    with open_writer(path, provenance_of(plan), [stage_of(plan, histograms)], root_attributes(plan)) as store:
+        compute_tiles(plan, store, histograms.bins, quiet)
+        longer = None if store.has_group(STATISTICS) else lengthen(plan, store, histograms)
+    if longer is None:
+        return run_plan(plan, path, quiet).summary_lines()
+    return submit_plan(longer, path, arguments, setup)
+
+
+def _commands(
+    plan: Plan, path: Place, arguments: Sequence[str], setup: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Commands of an element and of the dependent job, by this environment's own program."""
     program = Path(sys.executable).with_name("ensemble")
     name = str(program) if os.access(program, os.X_OK) else "ensemble"
     study, store = str(plan.study.document.file.absolute()), str(path.absolute())
-    return (name, "work", store, "--study", study, *arguments), (name, "run", study, "--out", store, *arguments)
+    work, finish = (name, "work", store, "--study", study, *arguments), (study, "--out", store, *arguments)
+    if plan.study.record.design.stop is None:
+        return work, (name, "run", *finish)
+    return work, (name, "submit", *finish, *(part for line in setup for part in ("--setup", line)), "--round")
