@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from ensemble.config.twin import Twin as Settings
 from ensemble.errors import InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
+from ensemble.inference.calibration.errors import make_error_model
+from ensemble.inference.calibration.problem import checked_rows
 from ensemble.inputs.observations import observations_of, read_measurements
 from ensemble.pipeline.assessing import results_at
 from ensemble.pipeline.twin_lines import state_lines, twin_lines
@@ -30,7 +32,7 @@ from ensemble.store.place import Place, local_folder
 from ensemble.twin.archive import save, table_arrays
 from ensemble.twin.criteria import register_criteria
 from ensemble.twin.journal import Entry, Journal, journal_folder
-from ensemble.twin.ledger import WITHDRAWN, Received, cumulative_digests, receive, status_of, table_of
+from ensemble.twin.ledger import WITHDRAWN, Received, Row, cumulative_digests, receive, status_of, table_of
 from ensemble.twin.twin import Twin, open_twin
 
 ROW_COLUMNS = ("scenario", "site", "variable", "time")
@@ -151,9 +153,32 @@ def _one_table(plan: Plan, journal: Journal, file: Path) -> list[str]:
         ahead = np.flatnonzero(rows["time"].to_numpy(float) > _this_year() + 1.0)
         if len(ahead) and calendar.first // calendar.axis.per_year > 1000:
             raise part.error(int(ahead[0]), "time", f"{part.text('time')[ahead[0]]} lies in the future")
-    found = receive(Twin(journal.folder, tuple(journal.entries)).rows, table, rows)
+    known = Twin(journal.folder, tuple(journal.entries)).rows
+    found = receive(known, table, rows)
+    _refuse_unfit(plan, file, {**known, **found.new, **found.revised})
     journal.append("received", {"source": str(file), "file_digest": digest, **found.as_dict()})
     return [_brought(file, found, table.columns)]
+
+
+def _refuse_unfit(plan: Plan, file: Path, rows: Mapping[str, Row]) -> None:
+    """Refuse what no update could take in, before it is logged.
+
+    Raises:
+        InputError: a row lies below a detection limit, or does not fit the model or the errors of the study.
+    """
+    table = table_of(rows)
+    if table.empty:
+        return
+    calibrate = settings_of(plan)[0].model_copy(update={"hold_out": {}})
+    if "below_detection" in table and table["below_detection"].to_numpy(bool).any():
+        text = (
+            "below_detection: a twin takes values only; `ensemble calibrate` takes values below a detection limit too"
+        )
+        raise InputError(text, file)
+    try:
+        make_error_model(checked_rows(replace(plan, observations=table.drop(columns="id")), calibrate), calibrate, 0.0)
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else InputError(str(error), file) from None
 
 
 def _this_year() -> float:

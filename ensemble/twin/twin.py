@@ -88,6 +88,8 @@ class Twin:
         table = pd.DataFrame([{"id": name, **row} for name, row in rows.items()])
         found: list[dict[str, Any]] = []
         seen: set[float] = set()
+        if table.empty:
+            return table
         for entry in self.steps(line):
             made = float(entry.data["date"])
             if made in seen:  # made again after late data: the first forecast is the one that was made in time

@@ -89,7 +89,7 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
         InputError: no observations, a hold-out that names nothing, an output with axes besides time, an error that
             cannot be, or a prior without density.
     """
-    rows = _rows(plan, settings)
+    rows = checked_rows(plan, settings)
     plan, notes = _without_series(plan)
     rows["pair"] = rows.groupby(["scenario", "site"], sort=False).ngroup()
     pairs = rows.drop_duplicates("pair")[["scenario", "site"]]
@@ -121,7 +121,12 @@ def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
     )
 
 
-def _rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
+def checked_rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
+    """The observations of a plan that fit its model, with ``held_out``.
+
+    Raises:
+        InputError: there are none, a hold-out that names nothing, another depth, or an output with axes besides time.
+    """
     rows = plan.observations.reset_index(drop=True).copy()
     if rows.empty:
         raise plan.study.error(("calibrate",), "a calibration needs observations")
@@ -334,4 +339,4 @@ def base_by_pair(
     return base, axes
 
 
-__all__ = ["PoolCourse", "Problem", "base_by_pair", "make_problem"]
+__all__ = ["PoolCourse", "Problem", "base_by_pair", "checked_rows", "make_problem"]
