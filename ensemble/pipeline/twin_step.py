@@ -93,14 +93,16 @@ def _state(engine: Engine, forecast: Forecast) -> list[dict[str, Any]]:
 
 
 def _errors(forecast: Forecast) -> list[dict[str, Any]]:
-    """Standard deviation of the last date of each pair's forecast by its layers, each with the errors before it."""
+    """Standard deviation that each error adds at the last date of each pair's forecast, their sums, and the mean."""
     rows = forecast.rows.loc[forecast.rows["of_grid"].to_numpy(bool)]
     found = []
     for key, part in rows.groupby(["scenario", "site", "variable"], sort=False):
         times = part["time"].to_numpy(float)
         last = int(part.index[np.argmax(times)])
-        sds = {name: float(forecast.layers[k][:, last].std(ddof=1)) for k, name in enumerate(LAYERS)}
-        sds["mean"] = float(forecast.layers[2][:, last].mean())
+        here = forecast.layers[:, :, last]
+        added = np.diff(here, axis=0, prepend=0.0)  # layers share their draws, so a difference is one error alone
+        sds = {name: float(added[k].std(ddof=1)) for k, name in enumerate(LAYERS)}
+        sds |= {"mean": float(here[2].mean()), "truth": float(here[2].std(ddof=1)), "total": float(here[3].std(ddof=1))}
         place = dict(zip(("scenario", "site", "variable"), map(str, key), strict=True))  # type: ignore[arg-type]
         found.append({**place, "time": float(times.max()), **sds})
     return found

@@ -74,8 +74,8 @@ def _answer(plan: Plan, place: int, entry: Mapping[str, Any]) -> Answer:
     name = _title(plan, entry["scenario"], entry["site"])
     return Answer(
         f"{name}, {entry['variable']} in {entry['time']:.6g}",
-        f"{number(entry['mean'], entry['process'])} ± {number(entry['process'])}",
-        ("standard deviation of the true value", f"of a measurement: {number(entry['measurement'])}"),
+        f"{number(entry['mean'], entry['truth'])} ± {number(entry['truth'])}",
+        ("standard deviation of the true value", f"of a measurement: {number(entry['total'])}"),
         colour(place),
     )
 
@@ -134,9 +134,8 @@ def _panel(
 def _errors_table(plan: Plan, last: Entry) -> Table:
     rows = []
     for entry in last.data["errors"]:
-        sds = np.array([entry[k] for k in ("parameter", "state", "process", "measurement")])
-        added = np.sqrt(np.maximum(np.diff(sds**2, prepend=0.0), 0.0))
-        cells = [number(float(x)) for x in (*added, sds[2], sds[3])]
+        names = ("parameter", "state", "process", "measurement", "truth", "total")
+        cells = [number(entry[name]) for name in names]
         rows.append((_title(plan, entry["scenario"], entry["site"]), f"{entry['time']:.6g}", *cells))
     header = (
         "series",
@@ -148,9 +147,7 @@ def _errors_table(plan: Plan, last: Entry) -> Table:
         "sd of the truth",
         "sd of a measurement",
     )
-    caption = (
-        "Standard deviation that each error adds at the last year of the forecast (their squares add up), and the sums."
-    )
+    caption = "Standard deviation that each error adds at the last year of the forecast (their squares about add up), and the sums."
     return Table(header, tuple(rows), caption)
 
 
@@ -215,11 +212,11 @@ def _learning_section(steps: Sequence[Entry]) -> Section:
                 dates[order], np.array(course)[order], "o-", color=colour(k), markersize=3, linewidth=1.4, label=name
             )
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.0)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=11)
         time_axis(axes, np.array([dates.min(), dates.max() + 1e-6]), "year")
         axes.grid(axis="y")
 
-    panel = draw("twin-learning", f"share of the prior variance removed by date, {', '.join(shown)}", paint, width=560)
+    panel = draw("twin-learning", f"share of the prior variance removed by date, {', '.join(shown)}", paint)
     table = Table(
         ("parameter", "variance removed", "mean", "sd", "taught most by", "bits there"),
         tuple(_learnt_row(steps, p) for p in last),
