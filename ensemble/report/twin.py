@@ -85,6 +85,9 @@ def _forecast_section(twin: Twin, plan: Plan, settings: Settings, last: Entry) -
     keys = list(
         dict.fromkeys(zip(*(arrays[f"row_{k}"].tolist() for k in ("scenario", "site", "variable")), strict=True))
     )
+    if not keys:
+        lead = "The run of the study ends with the last measurement; give it a later end to look ahead."
+        return Section("Forecast from today", lead)
     scores = twin.one_step()
     panels = tuple(_panel(plan, arrays, scores, key, place) for place, key in enumerate(keys[:DRAWN]))
     legend = [(swatch("band", tint(colour(0), SHADES[3 - k])), f"90 % band: {NAMES[k]}") for k in range(4)]
