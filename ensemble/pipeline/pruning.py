@@ -185,6 +185,8 @@ def smaller_study(study: StudyFile, out: Sequence[str], centres: Mapping[str, tu
         data["correlation"] = [c for c in data["correlation"] if not gone & set(c["between"])]
     if data.get("fields"):
         data["fields"] = {k: v for k, v in data["fields"].items() if k not in gone}
+    if len(data["uncertain"]) < 2:  # nothing is left to share the variance between
+        data.pop("decompose", None)
     if isinstance(data.get("decompose"), dict) and data["decompose"].get("groups"):
         groups = {k: [m for m in v if m not in gone] for k, v in data["decompose"]["groups"].items()}
         data["decompose"] = {**data["decompose"], "groups": {k: v for k, v in groups.items() if v}}
