@@ -104,7 +104,7 @@ def credits_figure(credits: xr.Dataset) -> Figure:
             va="top",
             color=INK,
         )
-        axes.annotate(f"mean {number(mean, error)}", (mean, 2), (5, 0), textcoords="offset points", color=FAINT)
+        axes.annotate(f"mean {number(mean, error)}", (mean, 50), (7, 4), textcoords="offset points", color=FAINT)
         axes.set_ylim(0, 100)
         axes.set_xlim(float(grid[0]), float(grid[-1]))
         axes.set_xlabel("change, project minus baseline, t CO2e/ha")
