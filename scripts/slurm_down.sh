@@ -6,7 +6,7 @@ pids=()
 for file in "$dir/slurmd.pid" "$dir/slurmctld.pid" "$dir/munge/pid"; do
   if [ -s "$file" ]; then pid=$(cat "$file"); kill "$pid" 2> /dev/null && pids+=("$pid"); fi
 done
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   alive=no
   for pid in "${pids[@]}"; do
     if [ -r "/proc/$pid/stat" ] && ! grep -q ') Z ' "/proc/$pid/stat"; then alive=yes; fi

@@ -112,7 +112,8 @@ def test_an_adaptive_study_submits_one_array_a_round(tmp_path, slurm):
     overrides = [*OVERRIDES, *stop]
     settings = [argument for override in overrides for argument in ("--set", override)]
     ensemble("submit", study, "--out", store, *settings)
-    wait_for("the report", lambda: (tmp_path / "adaptive.report.html").is_file())
+    wait_for("the end", lambda: status(store).get("jobs", {}).get("reduction") in ("done", "failed"))
+    assert status(store)["jobs"]["reduction"] == "done" and (tmp_path / "adaptive.report.html").is_file()
     arrays = {path.name.split("_")[0] for path in jobs_folder(store).glob("work-*_*.state")}
     assert len(arrays) == 3  # one a round: 256, 512 and 1,024 members
     assert store_status(store).stages[0].members == 1024
