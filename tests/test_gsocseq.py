@@ -245,7 +245,7 @@ def refused(folder, old, new):
         ("equilibrium: {start: 1981, end: 2000}", "equilibrium: {start: 1900, end: 1910}", "not all of 1900 to 1910"),
         ("variable: tmp", "variable: tas", "there is no variable 'tas'; found: tmp, pre, pet"),
         ("plant_cover: {raster: {file: data/gsocseq/cover.tif}}", "plant_cover: {raster: {file: data/gsocseq/soc.tif}}", "1 months without dates"),
-        ("variable: tmp,", "variable: tmp, scale: 20,", "is not possible for mean air temperature"),
+        ("variable: tmp,", "variable: tmp, scale: -90,", "is not possible for mean air temperature"),
         ("depth: 30", "depth: {raster: {file: data/gsocseq/cover.tif}}", "depth is not a monthly series"),
         ("usual: bau", "usual: bua", "'bua' is not a scenario; allowed: bau, ssm1"),
         ("start: 2020", "start: 1999", "the project years 2000 to 2040 need stocks"),
