@@ -73,28 +73,10 @@ def _groups(material: Material) -> dict[str, np.ndarray]:
 
 def _skill(material: Material, results: tuple[TargetResult, ...], wanted: Learn, block: float) -> xr.Dataset:
     groups = _groups(material)
-    scores = np.full((len(results), 2, len(groups), len(FIVE_NUMBERS), len(Skill._fields)), np.nan)
-    for t, result in enumerate(results):
-        observed = result.learned.observed
-        for k, found in enumerate((result.learned.validation, result.blocked)):
-            predicted = result.learned.back(found.predictions)
-            for g, inside in enumerate(groups.values()):
-                if inside.sum() >= 3:
-                    rows = [skill(observed[inside], repeat[inside]) for repeat in predicted]
-                    scores[t, k, g] = five_numbers_and_mean(rows)
     held, width, coverage_r2 = _coverage(results, groups)
-    names = [r.name for r in results]
-    lines = material.samples.lines
-    fields = [r.learned.field for r in results]
-    variograms = [variogram(material.samples.km, r.learned.scores.scores) for r in results]
-    stacked = {
-        "observed": [r.learned.observed for r in results],
-        "predicted": [_mean_prediction(r, r.learned.validation) for r in results],
-        "predicted_blocked": [_mean_prediction(r, r.blocked) for r in results],
-    }
     variables: dict[str, Any] = {
         "score": (
-            ("target", "folds", "class", "statistic", "measure"), scores,
+            ("target", "folds", "class", "statistic", "measure"), _scores(results, groups),
             {"long_name": "score of cross-validated predictions over repeats; RMSE, MAE and bias in the target's unit"},
         ),
         "coverage": (
@@ -107,30 +89,18 @@ def _skill(material: Material, results: tuple[TargetResult, ...], wanted: Learn,
             {"long_name": "1 - SSE/SST of left-out samples: trees alone, and with the residuals of neighbours"},
         ),
         "samples": (("class",), [int(inside.sum()) for inside in groups.values()], {"long_name": "samples"}),
-        **{name: (("target", "sample"), np.stack(part), {"long_name": name.replace("_", " ")}) for name, part in stacked.items()},
-        "variogram": (("target", "bin"), [v.value for v in variograms], {"long_name": "semivariance of residual scores"}),
-        "variogram_distance": (("target", "bin"), [v.distance for v in variograms], {"units": "km"}),
-        "variogram_pairs": (("target", "bin"), [v.pairs for v in variograms]),
-        **{
-            f"field_{name}": (("target",), [f.mean(name) for f in fields], {"long_name": text})
-            for name, text in {
-                "range": "posterior mean of the range in space, km",
-                "nugget": "posterior mean of the share of variance that no neighbour shares",
-                "spatial": "posterior mean of the share of variance that is alike in space",
-                "alike": "posterior mean of the share of variance that is alike where covariates are",
-            }.items()
-        },
-        "model_share": (("target",), [_model_share(r) for r in results], {"long_name": "share of the residual variance that bootstrap models explain"}),
         "settings": (("target", "setting"), [[float(v) for v in r.settings.trees] for r in results]),
     }  # fmt: skip
+    variables |= _points(results) | _residual_fields(material, results)
     nested = [r for r in results if r.tuned is not None]
     if nested:
         found = [skill(r.learned.observed, r.learned.back(r.tuned.nested)) for r in nested if r.tuned]
         variables["nested_score"] = (("target", "measure"), np.array(found), {"long_name": "score with settings chosen within each fold"})  # fmt: skip
     coordinates = {
-        "target": names, "folds": ["random", "blocked"], "class": list(groups), "statistic": list(FIVE_NUMBERS),
-        "measure": list(Skill._fields), "level": list(LEVELS), "interval": list(INTERVALS),
-        "prediction": ["trees", "with neighbours"], "sample": lines, "setting": list(TargetSettings),
+        "target": [r.name for r in results], "folds": ["random", "blocked"], "class": list(groups),
+        "statistic": list(FIVE_NUMBERS), "measure": list(Skill._fields), "level": list(LEVELS),
+        "interval": list(INTERVALS), "prediction": ["trees", "with neighbours"], "sample": material.samples.lines,
+        "setting": list(TargetSettings),
     }  # fmt: skip
     attributes = {
         "units": [r.entry.units for r in results],
@@ -141,6 +111,58 @@ def _skill(material: Material, results: tuple[TargetResult, ...], wanted: Learn,
         "notes": list(material.notes),
     }
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _scores(results: tuple[TargetResult, ...], groups: dict[str, np.ndarray]) -> np.ndarray:
+    """Quartiles and mean over repeats of every measure, (target, folds, class, statistic, measure)."""
+    scores = np.full((len(results), 2, len(groups), len(FIVE_NUMBERS), len(Skill._fields)), np.nan)
+    for t, result in enumerate(results):
+        observed = result.learned.observed
+        for k, found in enumerate((result.learned.validation, result.blocked)):
+            predicted = result.learned.back(found.predictions)
+            for g, inside in enumerate(groups.values()):
+                if inside.sum() >= 3:
+                    rows = [skill(observed[inside], repeat[inside]) for repeat in predicted]
+                    scores[t, k, g] = five_numbers_and_mean(rows)
+    return scores
+
+
+def _points(results: tuple[TargetResult, ...]) -> dict[str, Any]:
+    """Observed and cross-validated values of every sample."""
+    stacked = {
+        "observed": [r.learned.observed for r in results],
+        "predicted": [_mean_prediction(r, r.learned.validation) for r in results],
+        "predicted_blocked": [_mean_prediction(r, r.blocked) for r in results],
+    }
+    return {
+        name: (("target", "sample"), np.stack(part), {"long_name": name.replace("_", " ")})
+        for name, part in stacked.items()
+    }
+
+
+def _residual_fields(material: Material, results: tuple[TargetResult, ...]) -> dict[str, Any]:
+    """Variogram of the residual scores, and what the field fitted to them holds."""
+    fields = [r.learned.field for r in results]
+    variograms = [variogram(material.samples.km, r.learned.scores.scores) for r in results]
+    texts = {
+        "range": "posterior mean of the range in space, km",
+        "nugget": "posterior mean of the share of variance that no neighbour shares",
+        "spatial": "posterior mean of the share of variance that is alike in space",
+        "alike": "posterior mean of the share of variance that is alike where covariates are",
+    }
+    return {
+        "variogram": (("target", "bin"), [v.value for v in variograms], {"long_name": "semivariance of residual scores"}),
+        "variogram_distance": (("target", "bin"), [v.distance for v in variograms], {"units": "km"}),
+        "variogram_pairs": (("target", "bin"), [v.pairs for v in variograms]),
+        **{
+            f"field_{name}": (("target",), [f.mean(name) for f in fields], {"long_name": text})
+            for name, text in texts.items()
+        },
+        "model_share": (
+            ("target",), [_model_share(r) for r in results],
+            {"long_name": "share of the residual variance that bootstrap models explain"},
+        ),
+    }  # fmt: skip
 
 
 TargetSettings = ("trees", "splits", "shrinkage", "minimum_leaf", "bag_fraction")

@@ -1,0 +1,201 @@
+"""Maps learned from samples through the command: members, report, wrong input."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+pytest.importorskip("lightgbm")
+
+from ensemble.cli import app
+from ensemble.config import load_study
+from ensemble.errors import InputError, SuspiciousInput
+
+STUDY = """
+model: saturation
+sites: sites.csv
+mapping:
+  learn:
+    samples: samples.csv
+    covariates: [a, b]
+    by: kind
+    targets:
+      soc_concentration: {units: g/kg, above: [14]}
+      silt_and_clay: {units: "%"}
+      bulk_density: {units: g cm-3}
+    trees: {trees: 20, splits: 5, shrinkage: 0.1, minimum_leaf: 5}
+    validation: {folds: 5, repeats: 2, coverage: false}
+    bootstraps: 3
+    realizations: 32
+    next_samples: 2
+inputs: {depth: 30}
+uncertain:
+  maps: {realizations: maps.zarr}
+  laboratory: {input: soc_concentration, as: factor, distribution: lognormal, median: 1, cv: 0.05}
+design: {members: 64}
+totals: {output: potential_mean, by: kind}
+"""
+
+
+def write_files(folder, samples=120, sites=25):
+    rng = np.random.default_rng(7)
+    for name, count in (("samples", samples), ("sites", sites)):
+        a, b, x, y = rng.normal(size=(4, count))
+        soil = (
+            13 + 3 * a + rng.normal(size=count),
+            60 + 8 * b + rng.normal(size=count),
+            1.3 + 0.05 * rng.normal(size=count),
+        )
+        rows = zip(range(count), *(100 + 20 * x, 100 + 20 * y), a, b, *soil, ["wood", "field"] * count, strict=False)
+        text = "site,x_km,y_km,a,b,soc_concentration,silt_and_clay,bulk_density,kind,area_ha\n"
+        text += "".join(
+            ",".join(f"{v:.5g}" if isinstance(v, float) else str(v) for v in row) + ",100\n" for row in rows
+        )
+        (folder / f"{name}.csv").write_text(text)
+    (folder / "study.yaml").write_text(STUDY)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    write_files(folder)
+    assert run(folder, "map", "study.yaml", "--out", folder / "maps.zarr").exit_code == 0
+    return folder
+
+
+def run(folder, command, study, *more):
+    return CliRunner().invoke(app, ["--quiet", command, str(folder / study), *map(str, more)])
+
+
+def test_maps_become_members(learned):
+    store = learned / "maps.zarr"
+    drawn = xr.open_zarr(store, group="realizations", consolidated=False)
+    assert drawn["soc_concentration"].shape == (32, 25)
+    assert run(learned, "run", "study.yaml", "--out", learned / "run.zarr").exit_code == 0
+    tree = xr.open_datatree(learned / "run.zarr", engine="zarr", consolidated=False)
+    inputs = tree["inputs"].to_dataset()
+    numbers = {tuple(row.round(6)) for row in drawn["soc_concentration"].values.astype(float)}
+    used = inputs["soc_concentration"].values
+    found = {tuple(row.round(6)) for row in used}
+    assert found <= numbers and len(found) > 20  # whole realisations, most of the 32 in 64 members
+    clay = drawn["silt_and_clay"].values
+    first = int(np.argmin(np.abs(drawn["soc_concentration"].values - used[0]).sum(axis=1)))
+    np.testing.assert_allclose(inputs["silt_and_clay"].values[0], clay[first], rtol=1e-6)  # all maps of one realisation
+    members = tree["members"].to_dataset()
+    mass = 0.3 * inputs["bulk_density"].values
+    stock = mass * inputs["soc_concentration"].values * inputs["laboratory"].values[:, None]
+    np.testing.assert_allclose(members["soc_density"].values[:, 0], stock, rtol=1e-5)
+    assert tree["totals"].to_dataset()["sd"].notnull().all()
+
+
+def test_report_of_maps_is_whole(learned):
+    page = (learned / "maps.report.html").read_text()
+    for text in ("Skill", "Uncertainty", "Map of soc_concentration", "Where not to trust", "Totals", "Covariates"):
+        assert text in page
+    assert page.count("<svg") > 15 and "nan" not in page.lower().replace("nanmean", "")
+
+
+def test_a_study_runs_only_with_its_maps(tmp_path):
+    write_files(tmp_path)
+    assert run(tmp_path, "validate", "study.yaml").exit_code == 0
+    ended = run(tmp_path, "run", "study.yaml", "--out", tmp_path / "run.zarr")
+    assert ended.exit_code == 2 and "run `ensemble map" in ended.stderr and not (tmp_path / "run.zarr").exists()
+
+
+WRONG = {
+    "constant": (("samples", "a", "1"), "is 1 at every sample"),
+    "leak": (("covariates: [a, b]", "covariates: [a, b, soc_concentration]"), "is the target 'soc_concentration' in other units"),
+    "doubled": (("covariates: [a, b]", "covariates: [a, b, twice]"), "are one quantity"),
+    "folds": (("folds: 5", "folds: 200"), "fewer than 200 folds"),
+    "leaf": (("minimum_leaf: 5", "minimum_leaf: 40"), "lower minimum_leaf"),
+    "log": (("units: g/kg, above", "transform: log, units: g/kg, above"), "a value above 0"),
+    "column": (("covariates: [a, b]", "covariates: [a, c]"), "the column 'c' is missing"),
+    "average": (("bootstraps: 3", "average: [soc]\n    bootstraps: 3"), "two or more of the targets"),
+    "file": (("samples.csv", "no.csv"), "does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_is_one_sentence(name, tmp_path):
+    write_files(tmp_path)
+    change, said = WRONG[name]
+    lines = [line.split(",") for line in (tmp_path / "samples.csv").read_text().splitlines()]
+    if change[0] == "samples":
+        for line in lines[1:]:
+            line[3] = change[2]
+    if name == "log":
+        lines[5][5] = "-1"
+    lines = [[*line, line[3] if k else "twice"] for k, line in enumerate(lines)]
+    (tmp_path / "samples.csv").write_text("\n".join(",".join(line) for line in lines))
+    sites = (tmp_path / "sites.csv").read_text().splitlines()
+    (tmp_path / "sites.csv").write_text("\n".join([sites[0] + ",twice", *(line + ",0.5" for line in sites[1:])]))
+    if change[0] != "samples":
+        (tmp_path / "study.yaml").write_text(STUDY.replace(*change))
+    ended = run(tmp_path, "map", "study.yaml", "--out", tmp_path / "maps.zarr")
+    error = ended.stderr
+    assert ended.exit_code == 2
+    assert said in error and error.count("error:") == 1 and "Traceback" not in error
+    assert not (tmp_path / "maps.zarr").exists()
+
+
+def test_suspicious_samples_are_named(tmp_path):
+    from ensemble.inputs.sources import read_sites
+    from ensemble.mapping.learning.samples import read_material
+
+    write_files(tmp_path)
+    lines = [line.split(",") for line in (tmp_path / "samples.csv").read_text().splitlines()]
+    lines[3][5] = "400"
+    lines[7][1:3] = lines[8][1:3]
+    for line in lines[1:]:
+        line[8] = "field"
+    (tmp_path / "samples.csv").write_text("\n".join(",".join(line) for line in lines))
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.warns(SuspiciousInput):
+        found = read_material(study, study.record.mapping.learn, read_sites(study))
+    notes = "\n".join(found.notes)
+    assert (
+        "400 in line 4" in notes
+        and "share 1 places" in notes
+        and "the class wood (52.0 % of the area) has no sample" in notes
+    )
+
+
+def test_samples_off_the_rasters_are_counted(tmp_path):
+    rioxarray = pytest.importorskip("rioxarray")
+    pytest.importorskip("h5netcdf")
+    assert rioxarray
+    from ensemble.inputs.sources import read_sites
+    from ensemble.mapping.learning.samples import read_material
+
+    write_files(tmp_path)
+    rng = np.random.default_rng(0)
+    layers = {name: (("y", "x"), rng.normal(size=(10, 10))) for name in ("a", "b")}
+    layers["a"][1][0, :3] = np.nan
+    grid = xr.Dataset(layers, {"y": 195_000.0 - 10_000 * np.arange(10), "x": 105_000.0 + 10_000 * np.arange(10)})
+    grid.rio.write_crs("EPSG:3035").to_netcdf(tmp_path / "grid.nc", engine="h5netcdf")
+    rasters = "\n  rasters:\n    a: {file: grid.nc, variable: a}\n    b: {file: grid.nc, variable: b}"
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("sites: sites.csv", f"sites:{rasters}").replace("    by: kind\n", "")
+    )
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.warns(SuspiciousInput):
+        found = read_material(study, study.record.mapping.learn, read_sites(study))
+    assert any("lie outside the rasters" in note for note in found.notes)
+    assert "3 of 100 cells lack a covariate and are not mapped" in found.notes
+    value = layers["b"][1]
+    for km, x in zip(found.samples.km[:20], found.samples.x[:20], strict=True):
+        row, column = int((200 - km[1]) // 10), int((km[0] - 100) // 10)
+        assert x[1] == pytest.approx(value[row, column])  # the cell the point lies in
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("samples.csv", "far.csv").replace("sites: sites.csv", f"sites:{rasters}")
+    )
+    (tmp_path / "far.csv").write_text(
+        (tmp_path / "samples.csv").read_text().replace("x_km", "y").replace("y_km", "x_km").replace(",y,", ",y_km,")
+    )
+    table = (tmp_path / "samples.csv").read_text().splitlines()
+    (tmp_path / "far.csv").write_text(
+        "\n".join([table[0], *(",".join(["s", "9", "9", *line.split(",")[3:]]) for line in table[1:])])
+    )
+    study = load_study(tmp_path / "study.yaml")
+    with pytest.raises(InputError, match="no sample lies inside the rasters"):
+        read_material(study, study.record.mapping.learn, read_sites(study))
