@@ -122,7 +122,7 @@ def tile_program(plan: Plan) -> Callable[..., Any]:
         batch = plan.batch if jax.default_backend() == "cpu" else min(DEVICE_BATCH, plan.tiling.tile_members)
         if not jax.tree.leaves((numbers, indices)):  # a deterministic study: one member, nothing drawn
             return jax.tree.map(lambda a: a[None], member(numbers, indices, sites, base))
-        return jax.lax.map(lambda drawn: member(*drawn, sites, base), (numbers, indices), batch_size=batch)
+        return jax.lax.map(lambda drawn: member(drawn[0], drawn[1], sites, base), (numbers, indices), batch_size=batch)
 
     return jax.jit(program)
 

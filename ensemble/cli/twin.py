@@ -116,8 +116,8 @@ def validate_model(
         from ensemble.pipeline.validating import validate_model as validate
         from ensemble.store.place import place
 
-        others = [None if where is None else place(where) for where in (project, calibration)]
-        found = validate(place(store), *others, output)
+        arm, fit = (None if where is None else place(where) for where in (project, calibration))
+        found = validate(place(store), arm, fit, output)
         for line in (*found.lines, f"report: {found.report}"):
             typer.echo(line)
         if not found.passed:

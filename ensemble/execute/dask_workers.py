@@ -110,9 +110,9 @@ def _client(settings: Dask, queue: Queue | None, most: int) -> Iterator[tuple[An
         return
     from distributed import Client
 
-    waits = settings.queue is not None and queue is not None
-    number = min(settings.workers or (queue.slurm.jobs if waits else os.cpu_count() or 1), most)
-    with _queued(queue, number) if waits else _here(number) as cluster, Client(cluster) as client:
+    waits = queue if settings.queue is not None else None
+    number = min(settings.workers or (os.cpu_count() or 1 if waits is None else waits.slurm.jobs), most)
+    with _here(number) if waits is None else _queued(waits, number) as cluster, Client(cluster) as client:
         client.wait_for_workers(1)  # a queue may be long
         yield client, number
 

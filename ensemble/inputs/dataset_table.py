@@ -41,7 +41,7 @@ def read_dataset_table(file: Path, blamed: InputError) -> Table:
         frame = frame[frame[held].notna().any(axis=1)]
     if frame.empty:
         raise InputError("the file holds no measurement", file)
-    columns = {str(name): _text(frame[name]) for name in frame}
+    columns = {str(name): _text(pd.Series(frame[name])) for name in frame}
     units = {str(name): str(data[name].attrs["units"]) for name in data.variables if "units" in data[name].attrs}
     return Table(file, columns, np.asarray(frame.index, int) + 1, units)
 

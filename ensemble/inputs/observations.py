@@ -52,7 +52,7 @@ def read_observations(
     )
 
 
-def read_measurements(file: Path, blamed: InputError | None = None) -> Table:
+def read_measurements(file: Path, blamed: InputError) -> Table:
     """A table of measurements as text: CSV, or NetCDF by its ending."""
     return read_dataset_table(file, blamed) if file.suffix in SUFFIXES else read_table(file, blamed)
 
@@ -112,7 +112,7 @@ def _measured(
     values, errors = np.empty(len(table)), np.empty(len(table))
     if len(whole):
         rows = table.rows(whole)
-        factors = np.array([_factor(study, rows, number, specs[row]) for number, row in enumerate(whole)])
+        factors = np.array([_factor(study, rows, number, specs[int(row)]) for number, row in enumerate(whole)])
         values[whole] = rows.numbers("value") * factors
         errors[whole] = _errors(study, rows, values[whole], factors)
     if settings.parts is None or not len(composed):

@@ -119,18 +119,18 @@ def inventory_of(plan: Plan, store: Store) -> xr.Dataset:
     line = np.array([lines.index(label) for label in labels])
     hectares = table.numbers(settings.area) * conversion(settings.area_units, "ha")[0]
     arm = plan.scenarios.index(settings.scenario) if settings.scenario else 0
-    draws = [np.zeros((len(sound), len(lines))) for _ in ("base", "year")]
+    base, year = (np.zeros((len(sound), len(lines))) for _ in ("base", "year"))
     for start in range(0, len(plan.sites), SITES_AT_ONCE):
         here = slice(start, start + SITES_AT_ONCE)
         block = members[settings.output].isel(scenario=arm, site=here)
         weight = np.zeros((len(line[here]), len(lines)))
         weight[np.arange(len(weight)), line[here]] = hectares[here]
-        for total, year in zip(draws, (settings.base, settings.year), strict=True):
-            ends = records_of_year(members["time"].values, settings, year)
+        for total, number in ((base, settings.base), (year, settings.year)):
+            ends = records_of_year(members["time"].values, settings, number)
             stocks = [block.isel(time=end).values[sound].astype(float) for end in ends]
             level = stocks[0] if settings.of == "stock" else (stocks[1] - stocks[0]) * CO2_PER_C
             total += level @ weight
-    rows = inventory_table(lines, *draws, _area_errors(settings, plan.seed, draws[0].shape))
+    rows = inventory_table(lines, base, year, _area_errors(settings, plan.seed, base.shape))
     return _dataset(settings, plan.scenarios[arm], rows, len(sound))
 
 

@@ -246,10 +246,10 @@ def _totals_section(totals: xr.Dataset) -> Section:
             if float(here["area"]) == 0:
                 continue
             sd = [factor * float(here["sd"].sel(assumption=a)) for a in totals["assumption"].values]
-            ends = [factor * float(here["quantile_of_total"].sel(quantile=q)) for q in (0.05, 0.95)]
+            low, high = (factor * float(here["quantile_of_total"].sel(quantile=q)) for q in (0.05, 0.95))
             mean = number(factor * float(here["mean"]), sd[1])
             area = number(float(here["area"]))
-            rows.append((f"{name} ({unit})", str(kind), area, mean, interval(*ends, sd[1]), *map(number, sd)))
+            rows.append((f"{name} ({unit})", str(kind), area, mean, interval(low, high, sd[1]), *map(number, sd)))
     first, (unit, factor) = totals.isel(map=0).sel({"class": "all"}), _shown_unit(totals, 0)
     sd = [factor * float(first["sd"].sel(assumption=a)) for a in totals["assumption"].values]
     lead = (

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import AxesImage
 
 from ensemble.report.content import Panel
 from ensemble.report.drawing import draw
@@ -84,7 +86,7 @@ def _paint(
     palette: str | ListedColormap,
     span: tuple[float, float],
     marks: Sequence[int] | np.ndarray | None,
-) -> object:
+) -> AxesImage | PathCollection:
     look = {"cmap": palette, "vmin": span[0], "vmax": span[1]}
     axes.set_xticks([])
     axes.set_yticks([])

@@ -225,7 +225,7 @@ def _bucket(address: str) -> Any:
     except ImportError:
         raise StoreRefused(f"{address} needs the package obstore; install soc-ensemble[s3]") from None
     with explained(address):
-        return from_url(address, retry_config=RETRIES)  # pyright: ignore[reportArgumentType]
+        return from_url(address, retry_config=RETRIES)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 @contextmanager

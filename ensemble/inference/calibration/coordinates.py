@@ -91,7 +91,7 @@ def _site(rows: pd.DataFrame, variable: str, arms: np.ndarray, places: np.ndarra
     """The pair whose value fell most between its first and last fitted observation."""
     best: tuple[float, Site] | None = None
     for pair, group in rows[(rows["variable"] == variable) & ~rows["held_out"]].groupby("pair"):
-        time, value = group["time"].to_numpy(float), group["value"].to_numpy(float)
+        time, value = (np.asarray(group[name], float) for name in ("time", "value"))
         first, last = float(value[np.argmin(time)]), float(value[np.argmax(time)])
         years = float(np.ptp(time))
         fall, index = (1.0 - last / first if first > 0 else 0.0), int(str(pair))

@@ -176,7 +176,7 @@ def _groups(
         key, axis = ("calibrate", "vary", label, "by"), entry.by
         if axis not in rows:
             raise plan.study.error(key, f"the observations have no column '{axis}'; allowed: {', '.join(rows.columns)}")
-        if (rows.groupby("pair")[axis].nunique(dropna=False) > 1).any():
+        if np.any(rows.groupby("pair")[axis].nunique(dropna=False).to_numpy() > 1):
             text = f"'{axis}' differs between rows of one scenario and site, which have one model run"
             raise plan.study.error(key, text)
         if axis != "site":

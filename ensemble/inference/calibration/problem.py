@@ -286,8 +286,8 @@ def _pool_course(
             maps, start, observe = build(read(numbers, {}, 0, base))
             return maps, start, observe[names[0]]
 
-        out = (0, 0, None)
-        return jax.vmap(one, in_axes=(number_axes, axes), out_axes=out, axis_size=len(arms))(numbers, base)
+        mapped: Any = jax.vmap(one, in_axes=(number_axes, axes), out_axes=(0, 0, None), axis_size=len(arms))
+        return mapped(numbers, base)
 
     example = {k: v for k, v in parameters.values(jnp.zeros(parameters.size)).items() if k in labels}
     quick = hoist(every_pair, base, example)

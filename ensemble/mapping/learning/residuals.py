@@ -224,5 +224,5 @@ def variogram(place: ArrayLike, values: ArrayLike, bins: int = 12) -> Variogram:
     kept = bin_of < bins
     pairs = np.bincount(bin_of[kept], minlength=bins)
     count = np.maximum(pairs, 1)
-    means = (np.bincount(bin_of[kept], item[kept], bins) / count for item in (distance, half))
-    return Variogram(*(np.where(pairs > 0, mean, np.nan) for mean in means), pairs)
+    far, value = (np.bincount(bin_of[kept], item[kept], bins) / count for item in (distance, half))
+    return Variogram(np.where(pairs > 0, far, np.nan), np.where(pairs > 0, value, np.nan), pairs)

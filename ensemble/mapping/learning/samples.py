@@ -132,7 +132,7 @@ def _places(table: Table, grid: Grid | None) -> tuple[Floats, Floats]:
     from rasterio.crs import CRS
     from rasterio.warp import transform
 
-    x, y = transform(CRS.from_epsg(4326), CRS.from_wkt(grid.crs), longitude.tolist(), latitude.tolist())
+    x, y = transform(CRS.from_epsg(4326), CRS.from_wkt(grid.crs), longitude.tolist(), latitude.tolist())[:2]
     place = np.column_stack([x, y])
     return place * grid.metres / 1000 if grid.projected else round_earth, place
 
@@ -219,7 +219,7 @@ def _targets(
 def _classes(learn: Learn, table: Table, kept: NDArray[np.int64]) -> tuple[str, ...]:
     if learn.by is None or learn.by not in table.columns:
         return ()
-    text = table.text(learn.by)
+    text = [str(cell) for cell in table.text(learn.by)]
     return tuple(learn.class_names.get(text[k], text[k]) for k in kept)
 
 

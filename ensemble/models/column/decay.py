@@ -96,7 +96,8 @@ def to_modes(pools: Pools, modes: Modes) -> Pools:
 
 def _times(matrix: jax.Array, columns: Pools) -> Pools:
     """``matrix @ columns`` for a matrix whose first two rows are those of the identity, as both of :class:`Modes`."""
-    bio, hum = (sum(matrix[i, k] * column for k, column in enumerate(columns)) for i in (2, 3))
+    none = jnp.zeros((), matrix.dtype)
+    bio, hum = (sum((matrix[i, k] * column for k, column in enumerate(columns)), none) for i in (2, 3))
     return Pools(columns.dpm, columns.rpm, bio, hum)
 
 
