@@ -32,7 +32,7 @@ def save(folder: Path, kind: str, name: str, arrays: Mapping[str, np.ndarray], n
     """
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(notes).encode(), np.uint8)
-    np.savez_compressed(buffer, allow_pickle=False, notes=text, **arrays)
+    np.savez_compressed(buffer, notes=text, **arrays)  # pyright: ignore[reportArgumentType]
     data = buffer.getvalue()
     write_file(path_of(folder, kind, name), data)
     return checksum(data)
