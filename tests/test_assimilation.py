@@ -133,7 +133,7 @@ def test_layers_of_a_forecast_add_up_to_the_conjugate_predictive(x64, tmp_path):
         draws = forecast.layers[layer][:, last]
         sd = np.sqrt(design @ covariance @ design + more)
         assert abs(draws.mean() - design @ mean) < 0.12 * sd
-        assert draws.std() == pytest.approx(sd, rtol=0.08)
+        assert draws.std() == pytest.approx(sd, rel=0.08)
 
 
 def test_arms_that_branch_off_share_state_and_noise(x64, tmp_path):
@@ -225,7 +225,8 @@ def test_inflation_and_taper_act_on_the_update():
     alone = jnp.asarray([[1.0], [0.0]]), jnp.ones((1, 1))
     key, spread = jax.random.key(0), jnp.asarray([[0.5]])
     found = analysis(ensemble, predicted, measured, spread, key, 1.0, alone)
-    np.testing.assert_array_equal(found[:, 1], ensemble[:, 1])  # a parameter beyond the radius learns nothing
+    # a parameter beyond the radius learns nothing: only the mean is taken off and put back
+    np.testing.assert_allclose(found[:, 1], ensemble[:, 1], rtol=0, atol=1e-6)
     wide = analysis(ensemble, predicted, measured, spread, key, 1.5)
     assert float(wide[:, 0].mean()) > float(analysis(ensemble, predicted, measured, spread, key)[:, 0].mean())
 

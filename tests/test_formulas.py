@@ -66,9 +66,11 @@ def test_inert_carbon_and_pools_of_a_measured_stock():
 def test_retention():
     """The worked example of the continuous functions, and the loess of van der Meij and Finke."""
     example = wosten_retention(25.0, 15.0, 4.5, 1.124447)
-    np.testing.assert_allclose(example, [0.5098983, 0.05413231, 1.169909], rtol=2e-6)
+    np.testing.assert_allclose(
+        [example.saturated, example.alpha, example.n], [0.5098983, 0.05413231, 1.169909], rtol=2e-6
+    )
     loess = wosten_retention(16.0, 67.0, 2.0, 1.22)
-    np.testing.assert_allclose(loess, [0.4864, 0.01983, 1.2511], rtol=5e-4)
+    np.testing.assert_allclose([loess.saturated, loess.alpha, loess.n], [0.4864, 0.01983, 1.2511], rtol=5e-4)
     np.testing.assert_allclose([water_content(loess, h) for h in (20.0, 600.0)], [0.4609, 0.2635], atol=5e-5)
 
 

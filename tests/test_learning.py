@@ -227,9 +227,9 @@ def test_cv_plus_covers_and_intervals_are_counted(data):
 def test_applicability_marks_what_is_unlike_the_samples():
     rng = np.random.default_rng(0)
     x, km = rng.normal(size=(200, 3)), rng.uniform(0, 10, (200, 2))
-    there = np.concatenate(
-        [rng.normal(size=(100, 3)), [*rng.normal(size=(50, 3)), 8, 0, 0], [*rng.normal(size=(50, 3)), 0, 0, 8]]
-    )
+    there = rng.normal(size=(200, 3))
+    there[100:150, 0] += 8
+    there[150:, 2] += 8
     found = applicability(x, there, [1.0, 1.0, 0.0], random_folds(km, 5, 1, 0), km, np.zeros((200, 2)) + 100)
     assert found.inside[:100].mean() > 0.8 and not found.inside[100:150].any()
     assert found.inside[150:].mean() > 0.8  # the third covariate does not count

@@ -164,7 +164,7 @@ def test_an_inbox_takes_each_file_once_and_one_wrong_file_stops_no_other(tmp_pat
 @pytest.mark.parametrize(
     ("head", "row", "message"),
     [
-        ("time,value", "1999,3", "new.csv:2: time: 1999 lies outside the run"),
+        ("time,value", "1998,3", "new.csv:2: time: 1998 lies outside the run"),  # the end of 1999 is the start
         ("site,time,value", "nowhere,2012,3", "new.csv:2: site: there is no site 'nowhere'; allowed: site"),
         ("time,value,below_detection", "2012,3,true", "below_detection: a twin takes values only"),
         ("time,value", "2012", "new.csv:2: the row has 1 cells; the header has 2"),

@@ -133,7 +133,7 @@ def _slurm(*command: str) -> str:
         raise StoreRefused(f"{command[0]} gave no answer in two minutes; try again when SLURM does") from None
     except subprocess.CalledProcessError as error:
         why = " ".join(error.stderr.split())
-        raise StoreRefused(f"{command[0]} refused: {why}") from None
+        raise StoreRefused(f"{command[0]} refused the job: {why}") from None
     return done.stdout.strip()
 
 

@@ -52,8 +52,9 @@ def read_observations(
     )
 
 
-def read_measurements(file: Path, blamed: InputError) -> Table:
+def read_measurements(file: Path, blamed: InputError | None = None) -> Table:
     """A table of measurements as text: CSV, or NetCDF by its ending."""
+    blamed = blamed or InputError("the file does not exist", file)
     return read_dataset_table(file, blamed) if file.suffix in SUFFIXES else read_table(file, blamed)
 
 

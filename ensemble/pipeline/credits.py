@@ -312,7 +312,7 @@ def write_draw_table(store: Store, folder: Path) -> list[Path]:
             sites, stocks.years, stocks.arms, None, settings.practice_category, settings.crop_functional_group
         )
     except ValueError as error:
-        raise StoreRefused(str(error)) from None
+        raise StoreRefused(f"the members make no draw table: {error}") from None
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "draws.csv", index=False)
     return [folder / "draws.csv"]

@@ -296,7 +296,7 @@ def read_checked(folder: Folder, record: StageRecord, entry: Entry, tile: int, a
     file = shard_key(record, array, tile)
     if folder.read(file) is None:
         problem = "is missing"
-    raise Damaged(f"{array}, tile {tile} of {record.name}: {folder.root / file} {problem}")
+    raise Damaged(f"{array}, tile {tile} of {record.name} is damaged: {folder.root / file} {problem}")
 
 
 def shard_key(record: StageRecord, array: str, tile: int) -> str:

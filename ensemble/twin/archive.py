@@ -62,6 +62,6 @@ def path_of(folder: Path, kind: str, name: str) -> Path:
 
 
 def table_arrays(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Columns of a table as arrays that need no pickle."""
+    """Columns of a table as arrays of numbers and text, which hold no objects."""
     arrays = {name: table[name].to_numpy() for name in columns}
     return {f"row_{name}": a.astype(str) if a.dtype == object else a for name, a in arrays.items()}
