@@ -72,7 +72,9 @@ def test_damage_is_struck_and_repaired_by_the_next_run(finished, pattern, key, t
 def test_a_read_of_a_damaged_tile_says_so(finished):
     file = finished / "members/soc/c/0/0/0/0"
     file.write_bytes(flip(file.read_bytes(), 100))
-    with pytest.raises(Damaged, match=r"members/soc, tile 0 of members is damaged: .*members/soc/c/0/0/0/0 cannot be decoded"):
+    with pytest.raises(
+        Damaged, match=r"members/soc, tile 0 of members is damaged: .*members/soc/c/0/0/0/0 cannot be decoded"
+    ):
         open_store(finished).read_tile("members", 0)
 
 
