@@ -48,7 +48,7 @@ def _imports(path):
 
 def assert_runs(code):
     """Run code in a fresh interpreter; what it prints on its way down is the message."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
 
 
