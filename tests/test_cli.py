@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ensemble import __version__
 from ensemble.cli import app
+from ensemble.store import place
 
 
 def ensemble(*arguments):
@@ -36,6 +37,33 @@ def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {study}:17: desing: unknown key; did you mean 'design'?")
     assert not (tmp_path / "store.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "s.yaml", "--members", "1.5"], "'--members': 1.5 is not allowed; allowed: a whole number; see"),
+        (["validate", "s.yaml", "--seed", "x"], "'--seed': x is not allowed; allowed: a whole number; see"),
+        (["run"], "missing argument"),
+        (["status", "s.zarr", "--jsn"], "no such option: --jsn"),
+        (["reun"], "no such command 'reun'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(arguments, message):
+    result = ensemble(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_refused_path_with_dots_leaves_nothing_behind(tmp_path):
+    study = write_toy(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    result = ensemble("run", study, "--out", f"{tmp_path}/a/b/../../mine")
+    assert result.exit_code == 2 and "folder with other things in it" in result.stderr
+    assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts] == before
+    assert place(f"{tmp_path}/a/b/../../ok.zarr") == tmp_path / "ok.zarr"
 
 
 @pytest.mark.parametrize("command", ["run", "validate", "status", "verify", "report", "export"])

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from ensemble import __version__
 
 GO_ON = "run the same command to go on"
 OK, WRONG_INPUT, STOPPED, NOT_CONVERGED, DAMAGED = 0, 2, 3, 4, 5
 
+# Typer's error of a wrong command line; releases of Typer keep it in different places.
+Misused: Any = typer.BadParameter.__mro__[1]
+
+
+class Commands(TyperGroup):
+    """The commands; a wrong command line is one sentence, as every other wrong input."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command; ends the process with its exit code, as Typer's own method does."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except Misused as error:
+            message, command = error.format_message().strip(), error.ctx.command_path if error.ctx else "ensemble"
+            if "\n" not in message:  # a whole help page comes where nothing was asked
+                message = f"error: {message[:1].lower()}{message[1:].removesuffix('.')}; see `{command} --help`"
+            typer.echo(message, err=True)
+            sys.exit(WRONG_INPUT)
+        except typer.Abort:
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
 app = typer.Typer(
     name="ensemble",
+    cls=Commands,
     help="Soil organic carbon with an honest error bar: one study file in, an ensemble with its uncertainty out.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,6 +53,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _whole_number(text: str) -> int:
+    """What --seed and --members take; their range is checked with the study's own keys."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is not allowed; allowed: a whole number") from None
+
+
 Study = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
 StorePath = Annotated[str, typer.Argument(help="store: a .zarr folder, or s3://BUCKET/NAME", show_default=False)]
 Out = Annotated[
@@ -33,8 +69,12 @@ Out = Annotated[
     typer.Option("--out", help="store to write: a folder, or s3://BUCKET/NAME (default: results/STUDY.zarr)"),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the study; repeatable")]
-Seed = Annotated[int | None, typer.Option("--seed", help="replaces design.seed")]
-Members = Annotated[int | None, typer.Option("--members", help="replaces design.members")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", parser=_whole_number, metavar="INTEGER", help="replaces design.seed")
+]
+Members = Annotated[
+    int | None, typer.Option("--members", parser=_whole_number, metavar="INTEGER", help="replaces design.members")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

@@ -41,8 +41,9 @@ def map_(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> 
     with guarded():
         from ensemble.config import load_study
         from ensemble.pipeline import learn_maps
+        from ensemble.store import place
 
-        store = Path("results") / f"{study.stem}.maps.zarr" if out is None else Path(out)
+        store = place(Path("results") / f"{study.stem}.maps.zarr" if out is None else out)
         result = learn_maps(load_study(study, set_ or (), seed), store, quiet=Verbosity.quiet)
         for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
             typer.echo(line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from ensemble.pipeline.learned_maps import REALIZATIONS, SITES_IN_TILE, map_grou
 from ensemble.pipeline.learned_skill import TargetResult, skill_groups
 from ensemble.provenance import Provenance, file_checksums, this_platform
 from ensemble.report.maps import map_lines, map_page
-from ensemble.store import ArrayTemplate, Stage, StoreWriter, Tiling, open_writer, write_whole
+from ensemble.store import ArrayTemplate, Place, Stage, StoreWriter, Tiling, open_writer, write_whole
 
 BATCH = 16  # realisations drawn and written together
 BLOCK_REPEATS = 3  # divisions into spatial blocks; more say little new
@@ -42,12 +41,12 @@ GROUPS = ("skill", "importance", "answers", "maps", "map_totals", "next_samples"
 class MapResult:
     """What a mapping stage left behind: its store, its report, and what it says, one sentence a line."""
 
-    store: Path
-    report: Path
+    store: Place
+    report: Place
     lines: tuple[str, ...]
 
 
-def learn_maps(study: StudyFile, path: Path, quiet: bool = False) -> MapResult:
+def learn_maps(study: StudyFile, path: Place, quiet: bool = False) -> MapResult:
     """Learn the maps of a study into a store of their own, or finish what was begun.
 
     Raises:

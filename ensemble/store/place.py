@@ -36,13 +36,18 @@ def place(written: Place | str) -> Place:
     if found is None:
         if "://" in text:
             raise StoreRefused("this address of a store has more than a bucket and a path; allowed: s3://BUCKET/NAME")
-        return Path(written)
+        return plain_path(Path(written))
     if "@" in found["bucket"]:
         raise StoreRefused("an address must not hold a password; credentials come from the environment")
     if found["scheme"] not in SCHEMES or not found["bucket"] or not found["key"].strip("/ "):
         allowed = ", ".join(f"{scheme}://BUCKET/NAME" for scheme in SCHEMES)
         raise StoreRefused(f"{text} is no address of a store; allowed: {allowed}")
     return Url(f"{found['scheme']}://{found['bucket']}", found["key"].strip("/"))
+
+
+def plain_path(path: Path) -> Path:
+    """The path without ``..``, so that folders which are only passed through are never made; others as they are."""
+    return path.resolve() if ".." in path.parts else path
 
 
 def folder_at(where: Place | str) -> Folder:
