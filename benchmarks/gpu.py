@@ -1,6 +1,6 @@
 """RothC and the column on a GPU: the same numbers as the CPU, the same twice, and how fast against a counted floor.
 
-    python benchmarks/gpu.py [--members 1000000] [--columns 100000] [--nuts]
+    python benchmarks/gpu.py [--members 1000000] [--columns 100000] [--nuts SECONDS]
 
 Runs on whatever JAX finds, so that on a machine without a GPU the parity and the logic are checked on the CPU
 against itself; give small numbers there, for example `--members 4096 --columns 16`.
@@ -10,9 +10,9 @@ against itself; give small numbers there, for example `--members 4096 --columns 
 * Repeats: five runs, bit for bit.
 * Month loop: members x 1,200 months, float32, shared and own forcing, unroll 1, 12, 24, and the model itself. The
   floor is counted: bytes that must move and operations that must be done for a member, over what this device
-  reached in a copy and in a chain of the same exponentials, measured here.
+  reached in a copy and in chains of exponentials and of multiply-adds, measured here.
 * Column: milliseconds for a member and 1,000 years, forward and gradient.
-* `--nuts`: the Highfield calibration on the CPU and here, whole commands; a small fit is often faster on a CPU.
+* `--nuts SECONDS`: the Highfield calibration on the CPU and here, whole commands; a small fit is often faster on a CPU.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from month_loop import EVERYTHING, MONTHS, YEARS, drivers, model_members, parameters
 
+from ensemble.models import scan
 from ensemble.models.base import BuildSettings
 from ensemble.models.examples import example_inputs
 from ensemble.models.registry import load_model
@@ -38,6 +40,8 @@ from ensemble.models.registry import load_model
 # Of one member and month: exponentials (the factor of temperature, four pools), other operations, and of one
 # member's months under own forcing the bytes of two driver series.
 EXPONENTIALS, OTHERS = 5, 40
+# Operations beside one exponential in the measured chain, and its length.
+BESIDE, CHAIN = 3, 64
 PARITY64, ULPS_A_YEAR = 1e-12, 64
 
 
@@ -52,14 +56,39 @@ def timed(run: Callable[[], object], repeats: int = 5) -> float:
     return best
 
 
-def limits(size: int) -> tuple[float, float]:
-    """What this device reaches: bytes a second of a copy, and operations a second in a chain of exponentials."""
+class Limits(NamedTuple):
+    """What this device reaches: bytes a second of a copy, and seconds of one operation on one number."""
+
+    bandwidth: float
+    exponential: float  # with the three operations beside it
+    other: float
+
+    def floor(self, members: int, moved: int) -> float:
+        """Least seconds of the month loop: the operations, or the bytes, whichever takes longer."""
+        beside = OTHERS - BESIDE * EXPONENTIALS
+        month = EXPONENTIALS * self.exponential + beside * self.other
+        return max(members * MONTHS * month, moved / self.bandwidth)
+
+
+def limits(size: int) -> Limits:
+    """Measured on ``size`` numbers; chains of dependent operations, compiled into one pass over memory."""
     values = jnp.linspace(0.1, 0.9, size, dtype=jnp.float32)
-    copy = jax.jit(lambda a: a + jnp.float32(1.0))
-    bandwidth = 2 * values.nbytes / timed(lambda: copy(values))
-    length = 256
-    chain = jax.jit(lambda a: jax.lax.fori_loop(0, length, lambda i, x: jnp.exp(-x) * a + x * jnp.float32(0.5), a))
-    return bandwidth, size * length * (EXPONENTIALS + OTHERS) / EXPONENTIALS / timed(lambda: chain(values))
+    half, one = jnp.float32(0.5), jnp.float32(1.0)
+    copy = jax.jit(lambda a: a + one)
+
+    def chain(step: Callable[[jax.Array, jax.Array], jax.Array]) -> float:
+        def run(a: jax.Array) -> jax.Array:
+            return jax.lax.fori_loop(0, CHAIN, lambda i, x: step(x, a), a, unroll=CHAIN)
+
+        program = jax.jit(run)
+        return (timed(lambda: program(values)) - passing) / (CHAIN * size)
+
+    passing = timed(lambda: copy(values))
+    return Limits(
+        2 * values.nbytes / passing,
+        chain(lambda x, a: jnp.exp(-x) * a + x * half),
+        chain(lambda x, a: x * half + a),
+    )
 
 
 def month_loop(own: bool, unroll: int) -> Callable[..., jax.Array]:
@@ -127,63 +156,77 @@ def parity(members: int) -> bool:
 
 def speed(members: int) -> None:
     """The table of the month loop."""
-    bandwidth, operations = limits(max(members, 2**20))
-    print(
-        f"\nreached here: {bandwidth / 1e9:.0f} GB/s in a copy, {operations / 1e9:.0f} G operations/s beside exponentials"
-    )
+    reached = limits(max(members, 2**24 if jax.default_backend() == "gpu" else 2**20))
+    print(f"\nreached here: {reached.bandwidth / 1e9:.0f} GB/s in a copy, {1e-9 / reached.exponential:.1f} G exponentials/s, "
+          f"{1e-9 / reached.other:.1f} G multiply-adds/s")  # fmt: skip
     print(
         f"{members:,} members x {MONTHS:,} months, float32\n{'':<34} {'ms':>9} {'member-years/s':>15} {'of the floor':>12}"
     )
-    work = members * MONTHS * (EXPONENTIALS + OTHERS) / operations
+
+    def line(label: str, run: Callable[[], object], floor: float, repeats: int = 5) -> None:
+        spent = timed(run, repeats)
+        print(f"{label:<34} {1e3 * spent:>9.2f} {members * YEARS / spent:>15,.0f} {spent / floor:>12.2f}", flush=True)
+
     parameter = jnp.asarray(parameters(members))
     for own in (False, True):
         driver = {name: jnp.asarray(v) for name, v in drivers(members if own else None).items()}
         moved = (12 + (2 * MONTHS if own else 0)) * 4 * members
-        floor = max(work, moved / bandwidth)
         for unroll in (1, 12, 24):
             loop = month_loop(own, unroll)
             arguments = (parameter, driver["temperature"], driver["factor"], driver["plant"])
-            spent = timed(lambda loop=loop, arguments=arguments: loop(*arguments))
-            label = f"{'own' if own else 'shared'} forcing, unroll {unroll}"
-            print(
-                f"{label:<34} {1e3 * spent:>9.2f} {members * YEARS / spent:>15,.0f} {spent / floor:>12.2f}", flush=True
-            )
+            line(f"{'own' if own else 'shared'} forcing, unroll {unroll}", lambda loop=loop, given=arguments: loop(*given),
+                 reached.floor(members, moved))  # fmt: skip
         del driver
-    program, inputs = rothc(("soc",), np.float32), model_members(parameters(members))
-    spent = timed(lambda: program(inputs), 3)
-    print(
-        f"{'the model: stock, yearly':<34} {1e3 * spent:>9.2f} {members * YEARS / spent:>15,.0f} {spent / work:>12.2f}"
-    )
+    inputs = {name: jnp.asarray(value) for name, value in model_members(parameters(members)).items()}
+    for months in (1, 12, 24):
+        scan.months_in_a_step = lambda months=months: months
+        program = rothc(("soc",), np.float32)
+        line(f"the model: stock, yearly, unroll {months}", lambda program=program: program(inputs),
+             reached.floor(members, 4 * members * YEARS))  # fmt: skip
 
 
 def column(members: int, years: int = 1000) -> None:
-    """The soil column, forward and gradient."""
+    """The soil column, forward and gradient with respect to the anchored parameters."""
     from column import program
     from loess_claims import ANCHORED
     from loess_runs import ALL_RUNS, inputs_of
 
-    inputs = inputs_of(tuple(ALL_RUNS[i % len(ALL_RUNS)] for i in range(members)), years, ANCHORED)
-    forward = jax.jit(program())
-    gradient = jax.jit(jax.grad(lambda values: forward(values)["soc"][:, -1].sum(), allow_int=True))
-    for name, run in (("forward", forward), ("gradient", gradient)):
-        spent = timed(lambda run=run: run(inputs), 2)
-        print(
-            f"column, {members:,} members x {years} years, {name}: {1e3 * spent / members * 1000 / years:.3f} ms a member"
-        )
+    copies = -(-members // len(ALL_RUNS))
+
+    def stocks(parameters: dict[str, jax.Array]) -> jax.Array:
+        inputs = inputs_of(ALL_RUNS, years, parameters)
+        return program()({n: jnp.tile(v, (copies,) + (1,) * (v.ndim - 1)) for n, v in inputs.items()})["soc"][:, -1]
+
+    parameters = {name: jnp.asarray(value, float) for name, value in ANCHORED.items()}
+    for name, run in (("forward", jax.jit(stocks)), ("gradient", jax.jit(jax.grad(lambda p: stocks(p).sum())))):
+        try:
+            spent = timed(lambda run=run: run(parameters), 1)
+        except jax.errors.JaxRuntimeError as error:
+            print(f"column, {name}: {str(error).splitlines()[0][:200]}", flush=True)
+            continue
+        count = copies * len(ALL_RUNS)
+        print(f"column, {count:,} members x {years} years, {name}: {spent:.1f} s, "
+              f"{1e6 * spent / count / years:.4f} ms a member and 1,000 years", flush=True)  # fmt: skip
 
 
-def nuts() -> None:
+def nuts(patience: float) -> None:
     """One calibration as a command, on the CPU and on what JAX finds."""
     study = Path(__file__).parents[1] / "configs" / "calibrate_highfield.yaml"
-    for where in ("cpu", jax.default_backend()):
+    for where in ("cpu", "cuda" if jax.default_backend() == "gpu" else "cpu"):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", "from ensemble.cli import main; main()", "calibrate", str(study)]
             started = time.perf_counter()
-            done = subprocess.run(
-                [*command, "--out", f"{folder}/s.zarr"],
-                env=os.environ | {"JAX_PLATFORMS": where}, check=False, capture_output=True,
-            )  # fmt: skip
+            try:
+                done = subprocess.run(
+                    [*command, "--out", f"{folder}/s.zarr"], timeout=patience,
+                    env=os.environ | {"JAX_PLATFORMS": where}, check=False, capture_output=True, text=True,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                print(f"NUTS on {where}: not done after {patience} s", flush=True)
+                continue
             print(f"NUTS on {where}: {time.perf_counter() - started:.1f} s, exit code {done.returncode}", flush=True)
+            if done.returncode:
+                print(done.stderr[-2000:])
 
 
 def main() -> int:
@@ -191,18 +234,20 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--members", type=int, default=1_000_000)
     options.add_argument("--columns", type=int, default=100_000)
-    options.add_argument("--nuts", action="store_true")
+    options.add_argument("--nuts", type=float, default=0.0, metavar="SECONDS", help="longest wait for one fit; 0: none")
+    options.add_argument("--no-loop", action="store_true", help="leave the month loop out")
     asked = options.parse_args()
     if hasattr(os, "sched_setaffinity"):  # month_loop keeps to one core
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     device = jax.devices()[0]
     print(f"device: {device.platform} {device.device_kind}, jax {jax.__version__}")
     good = parity(min(asked.members, 4096))
-    speed(asked.members)
+    if not asked.no_loop:
+        speed(asked.members)
     if asked.columns:
         column(asked.columns)
     if asked.nuts:
-        nuts()
+        nuts(asked.nuts)
     return 0 if good else 1
 
 

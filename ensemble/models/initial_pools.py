@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from ensemble.models.base import Arrays, BuildSettings, Simulate
 from ensemble.models.decomposition import Kinetics, Pools, add, decay, kept_parts, lost_parts
 from ensemble.models.radiocarbon import next_activities
+from ensemble.models.scan import scan_months
 
 # The official loop stops when the active carbon of two Decembers differs by less than this, t C/ha.
 LEGACY_CRITERION = 1e-6
@@ -67,7 +68,7 @@ def equilibrium(rates: jax.Array, arriving: Pools, kinetics: Kinetics, decay_exp
         return (plants, matrix, gained), None
 
     start = ((dpm, rpm), ((zero, zero), (zero, zero)), (zero, zero))
-    (_, ((a, b), (c, d)), (bio, hum)), _ = jax.lax.scan(month, start, (rates, arriving))
+    (_, ((a, b), (c, d)), (bio, hum)), _ = scan_months(month, start, (rates, arriving))
     determinant = a * d - b * c
     return Pools(dpm, rpm, (d * bio - b * hum) / determinant, (a * hum - c * bio) / determinant)
 
@@ -117,7 +118,7 @@ def legacy_equilibrium(
     def year(state: Any) -> Any:
         both, deficit, before, _, count = state
         rates, deficit = year_rates(deficit)
-        both, _ = jax.lax.scan(month, both, (rates, arriving, modern))
+        both, _ = scan_months(month, both, (rates, arriving, modern))
         total = both[0].total
         return both, deficit, total, jnp.abs(total - before), count + 1
 

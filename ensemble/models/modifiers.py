@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.hydraulics import ORGANIC_MATTER_PER_CARBON, water_content, wosten_retention
+from ensemble.models.scan import scan_months
 
 # Suctions of the dry-land options, hPa: field capacity, 1 bar, wilting point (15 bar), 1000 bar.
 FIELD_CAPACITY, ONE_BAR, WILTING_POINT, THOUSAND_BAR = 50.0, 1000.0, 15_000.0, 1_000_000.0
@@ -136,7 +137,7 @@ def deficits(start: jax.Array, gain: jax.Array, cover: jax.Array, limits: Moistu
         deficit = next_deficit(deficit, *drivers, limits)
         return deficit, deficit
 
-    return jax.lax.scan(month, start, (gain, cover))[1]
+    return scan_months(month, start, (gain, cover))[1]
 
 
 def recurring_deficit(gain: jax.Array, cover: jax.Array, limits: MoistureLimits) -> jax.Array:

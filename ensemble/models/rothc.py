@@ -37,8 +37,9 @@ from ensemble.models.rothc_site import (
     prepare,
     rate_factors,
 )
+from ensemble.models.scan import MONTHS, scan_months
 
-LEAD, MONTHS = 12, 12
+LEAD = 12
 RATES = ("rate_temperature", "rate_moisture", "rate_cover")
 
 
@@ -219,7 +220,7 @@ def _months(site: Site, state: State, months: Drivers, rates: jax.Array, monthly
         return after, after._replace(co2=co2) if monthly else None
 
     first = Carbon(state.pools, state.activities, jnp.zeros_like(state.turnover))
-    last, each = jax.lax.scan(month, first, (rates, months))
+    last, each = scan_months(month, first, (rates, months))
     return last if each is None else each, last
 
 
@@ -303,7 +304,7 @@ def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequenc
                 decayed, _ = decay(pools, kept_parts(rate, kinetics), kinetics)
                 return add(decayed, new.scaled(constant)), None
 
-            return jnp.stack(jax.lax.scan(month, Pools(*start), drivers)[0])
+            return jnp.stack(scan_months(month, Pools(*start), drivers)[0])
 
         return from_step(columns, len(Pools._fields), rates.dtype)
 

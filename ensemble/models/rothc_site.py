@@ -23,6 +23,7 @@ from ensemble.models.modifiers import (
     rate_temperature,
     van_genuchten_limits,
 )
+from ensemble.models.scan import scan_months
 
 SERIES = (
     "temperature", "precipitation", "pan_evaporation", "plant_carbon", "manure_carbon", "plant_cover",
@@ -128,7 +129,7 @@ def rate_factors(site: Site, deficit: jax.Array, months: Drivers) -> Factors:
         factors = month_factors(site, deficit, month)
         return factors.deficit, factors
 
-    return jax.lax.scan(month, deficit, months)[1]
+    return scan_months(month, deficit, months)[1]
 
 
 def make_drivers(inputs: Inputs, options: Mapping[str, Any], plant_scale: float | jax.Array = 1.0) -> Drivers:

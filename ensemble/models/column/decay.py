@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.decomposition import Kinetics, Pools, add, decay, kept_parts
-
-MONTHS = 12
+from ensemble.models.scan import MONTHS, scan_months
 
 
 class Modes(NamedTuple):
@@ -119,5 +118,5 @@ def decay_months(pools: Pools, modifier: jax.Array, inputs: Pools, kinetics: Kin
         after, lost = decay(pools, kept_parts(modifier, kinetics), kinetics)
         return (add(after, inputs), respired + kinetics.to_co2 * lost), None
 
-    (after, respired), _ = jax.lax.scan(month, (pools, jnp.zeros_like(pools.dpm)), modifier)
+    (after, respired), _ = scan_months(month, (pools, jnp.zeros_like(pools.dpm)), modifier)
     return after, respired
