@@ -42,6 +42,10 @@ def test_saturation():
             assert swapped[f"{name}_hassink"] == printed[f"{name}_elustondo"]
             assert swapped[f"{name}_elustondo"] == printed[f"{name}_hassink"]
         assert swapped["potential_mean"] == printed["potential_mean"]
+        each = [float(printed[f"potential_{name}"]) for name in ("hassink", "elustondo")]
+        assert float(printed["potential_weighted"]) == pytest.approx((0.75 * each[0] + 0.74 * each[1]) / 1.49)
+        alone = evaluate("saturation", layer | {"silt_and_clay": fine, "hassink_share": 0.0})
+        assert alone["potential_weighted"] == printed["potential_elustondo"]
     crossing = evaluate("saturation", layer | {"silt_and_clay": 49.5})
     assert float(crossing["saturation_hassink"]) == pytest.approx(float(crossing["saturation_elustondo"]))
     rich = evaluate("saturation", layer | {"silt_and_clay": 10.0, "soc_concentration": 60.0})

@@ -5,7 +5,7 @@ import pytest
 from test_spatial_study import RASTER_STUDY, SOC, write_raster
 
 from ensemble.config import load_study
-from ensemble.crediting.deductions import deduct
+from ensemble.crediting.deductions import deduct, student_factor
 from ensemble.crediting.draw_table import paired_changes, read_draw_table
 from ensemble.crediting.rules import rule_named
 from ensemble.crediting.strata import stratify
@@ -93,6 +93,77 @@ def test_fixed_extra_carbon_does_not_depend_on_the_initial_stock(credit_store):
     assert gain.std(axis=0).min() > 0.01
 
 
+LINE = """\
+import jax.numpy as jnp
+from ensemble import InputSpec, Model, OutputSpec, TimeAxis
+
+def build(settings):
+    return lambda inputs: {"soc": inputs["start"] + inputs["slope"] * inputs["effect"] * jnp.cumsum(inputs["practice"])}
+
+LINE = Model(
+    name="line", title="stock on a line", build=build, time=TimeAxis("year", per_year=1),
+    inputs=(
+        InputSpec("start", "t C/ha", "stock"), InputSpec("slope", "1", "shared by all points"),
+        InputSpec("effect", "1", "of a point"), InputSpec("practice", "1", "practice", dims=("time",)),
+    ),
+    outputs=(OutputSpec("soc", "t C/ha", "stock", dims=("time",)),),
+)
+"""
+LINES = """\
+model: line.py:LINE
+precision: float64
+sites: points.csv
+inputs: {period: {start: 2000, end: 2010}, start: 50, slope: 1, effect: {column: effect}, practice: 0}
+scenarios:
+  usual: {}
+  cover: {inputs: {practice: {schedule: [{to: 2000, value: 0}, {from: 2001, value: 0.2}]}}}
+uncertain: {slope: {distribution: normal, mean: 1, sd: 0.1}}
+design: {members: 256, seed: 2}
+credits:
+  baseline: usual
+  project: cover
+  strata: stratum
+  areas: {north: 100, south: 300}
+  analytical: {sd: 0.5, correlation: 0.8}
+  wanted_deduction: 0.05
+"""
+EFFECTS = {"north": [0.5, 0.9, 1.3], "south": [0.8, 1.0, 1.2, 1.4]}
+
+
+def test_the_analytical_route_and_the_sample_size_of_a_study_by_hand(tmp_path):
+    """A gain of 2 t C/ha times the point's effect, with 10 % of error in all points together."""
+    points = [f"{name}{k},{effect},{name}" for name, effects in EFFECTS.items() for k, effect in enumerate(effects)]
+    (tmp_path / "points.csv").write_text("\n".join(["site,effect,stratum", *points]) + "\n")
+    (tmp_path / "line.py").write_text(LINE)
+    (tmp_path / "study.yaml").write_text(LINES)
+    run_plan(load_plan(tmp_path / "study.yaml", (), None, None), tmp_path / "run.zarr", quiet=True)
+    found = open_store(tmp_path / "run.zarr").dataset("credits").load()
+    to_co2, share, counts = 44 / 12, np.array([0.25, 0.75]), np.array([3, 4])
+    gains = [2 * to_co2 * np.array(effects) for effects in EFFECTS.values()]
+    mean = float(share @ [gain.mean() for gain in gains])
+    sd = np.array([gain.std(ddof=1) for gain in gains])
+    model = 2 * (0.5 * to_co2) ** 2 * (1 - 0.8) * float((share**2).sum())  # Eqs 61, 64
+    variance = float((share**2 * sd**2 / counts).sum()) + model
+    assert float(found["mean"]) == pytest.approx(mean, rel=1e-3)
+    assert float(found["analytical_standard_error"]) == pytest.approx(np.sqrt(variance), rel=1e-3)
+    expected = student_factor(2 / 3, 5) * np.sqrt(variance) / mean
+    assert float(found["analytical_deduction"]) == pytest.approx(expected, rel=1e-3)
+    assert float(found["analytical_credited_total"]) == pytest.approx(400 * mean * (1 - expected), rel=1e-3)
+
+    def deduction(points):
+        error = np.sqrt(((share * sd) ** 2 / points).sum() + float(found["model_variance"]))
+        return student_factor(2 / 3, points.sum() - 2) * error / mean
+
+    assert float(found["model_variance"]) == pytest.approx((0.1 * mean) ** 2, rel=0.05)
+    assert found["points_now"].values.tolist() == [3, 4]
+    wanted = found["wanted_points"].values
+    assert deduction(counts) > 0.05 >= deduction(wanted) and deduction(wanted - 1) > 0.05
+    assert wanted[1] / wanted[0] == pytest.approx(3 * sd[1] / sd[0], abs=0.5)  # Neyman
+    assert float(found.attrs["floor"]) == pytest.approx(student_factor(2 / 3, np.inf) * 0.1, rel=0.02)
+    page = (tmp_path / "run.report.html").read_text()
+    assert "analytical (Eqs 60-64)" in page and "points needed" in page
+
+
 def test_totals_of_a_study_by_class(credit_store):
     totals = open_store(credit_store / "run.zarr").dataset("totals").load()
     members = open_store(credit_store / "run.zarr").dataset("members")["soc"].values[:, :, :, -1]
@@ -116,6 +187,8 @@ def test_the_report_shows_credits_and_totals(credit_store):
     ("old", "new", "message"),
     [
         ("project: cover", "project: covr", "'covr' is not a scenario; allowed: usual, cover"),
+        ("project: cover", "project: usual", "study.yaml:30: credits.project: 'usual' is the baseline too"),
+        ("buffer: 0.15", "beside: [vm0042-9]", "credits.beside: no rule is called 'vm0042-9'"),
         ("south: 300", "sooth: 300", "no area is given for stratum south"),
         ("start: 2001", "start: 2000", "the project years 2000 to 2006 need stocks from the end of 1999"),
         ("buffer: 0.15", "rule: vm0042-9", "no rule is called 'vm0042-9'"),

@@ -64,9 +64,12 @@ def test_the_error_of_another_method_widens_the_deduction(tmp_path):
         (("project", "control"), AREAS, "there is no project point"),
         (None, AREAS[:2], "no area is given for stratum south"),
         (None, [], "areas are missing"),
-        (None, ["--area", "north"], "write STRATUM=ha"),
+        (None, ["--area", "north"], "write NAME=number, for example --area north=120"),
+        (None, [*AREAS, "--area", "north=7"], "'north' is given twice"),
         (None, [*AREAS, "--rule", "vm0042-1"], "no rule is called 'vm0042-1'"),
-        (None, [*AREAS, "--buffer", "2"], "buffer from 0 to 1"),
+        (None, [*AREAS, "--buffer", "2"], "--buffer 2 is not allowed; allowed: 0 to 1"),
+        (None, [*AREAS, "--leakage", "nan"], "--leakage nan is not allowed"),
+        (None, [*AREAS, "--wanted", "2"], "--wanted 2 is not allowed; allowed: above 0 and below 1"),
     ],
 )  # fmt: skip
 def test_wrong_points_are_refused(tmp_path, change, arguments, message):

@@ -21,6 +21,9 @@ def plan_of(folder, text=TEXT, **kwargs):
 MISTAKES = {
     "unknown key": ("design: {members: 64", "design: {smapler: 64", "study.yaml:17", ["smapler", "allowed"]),
     "close key": ("title: test", "titel: test", "study.yaml:1", ["did you mean 'title'"]),
+    "close key of an entry": ("mean: 23.4, sd: 2", "mean: 23.4, sdd: 2", "study.yaml:9", ["did you mean 'sd'", "quantiles"]),
+    "key of a raster": ("model: rothc", "model: rothc\nsites: {rasters: {soc: {fil: a.tif}}}", "study.yaml:3", ["did you mean 'file'", "zero_is_data"]),
+    "number of a raster": ("model: rothc", "model: rothc\nsites: {rasters: {soc: {file: a.tif, scale: tenth}}}", "study.yaml:3", ["rasters.soc.scale", "'tenth'"]),
     "wrong type": ("members: 64", "members: many", "study.yaml:17", ["'many'", "design.members"]),
     "duplicate key": ("title: test\n", "title: test\ntitle: again\n", "study.yaml:2", ["title"]),
     "missing file": ("forcing: forcing.csv", "forcing: nowhere.csv", "study.yaml:4", ["nowhere.csv", "does not exist"]),

@@ -82,16 +82,18 @@ def stocks(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", help="Monte Carlo draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="seed of the draws")] = 1,
+    density: Annotated[
+        str, typer.Option("--density", help="what bulk density is of: fine_earth, fine_per_total or total")
+    ] = "fine_earth",
+    carbon: Annotated[float, typer.Option("--carbon", help="carbon in organic matter, for a column som")] = 0.58,
     out: Annotated[Path | None, typer.Option("--out", help="CSV to write")] = None,
 ) -> None:
     """Stocks of sampled fields with intervals, errors one at a time, and the minimum detectable change."""
     with guarded():
         from ensemble.pipeline.field_stocks import stocks_table
 
-        result = stocks_table(table, depth, mass, error or (), draws, seed)
+        result = stocks_table(table, depth, mass, error or (), draws, seed, density, carbon, out)
         typer.echo("\n".join(result.lines))
-        if out is not None:
-            result.table.to_csv(out, index=False)
 
 
 @app.command()

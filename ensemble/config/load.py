@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,8 @@ from ensemble.config.given import InputSource
 from ensemble.config.schema import StudyRecord
 from ensemble.errors import InputError
 
+# Kinds of mistakes that a group of keys makes where plain text or numbers are allowed too.
+PLAIN_TYPES = ("string_type", "float_type", "int_type", "bool_type", "list_type", "tuple_type")
 # Keys whose values are paths: relative to the study in a study file, to the working directory in --set.
 PATH_KEYS = ("file", "forcing", "sites", "model", "store", "path")
 
@@ -112,9 +114,21 @@ def validate(document: Document) -> StudyRecord:
     try:
         return StudyRecord.model_validate(document.data)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda e: document.line(_key_path(document.data, e["loc"])) or 10**9)
+        first = min(_told(error), key=lambda e: document.line(_key_path(document.data, e["loc"])) or 10**9)
         path = _key_path(document.data, first["loc"])
         raise document.error(path, _sentence(first, path)) from None
+
+
+def _told(error: ValidationError) -> list[Any]:
+    """Errors worth a sentence.
+
+    A group of keys is not blamed for being no text where either is allowed, and a key is not called missing where
+    an unknown one stands beside it, which is likely that key misspelt.
+    """
+    found = [e for e in error.errors() if not (isinstance(e["input"], Mapping) and e["type"] in PLAIN_TYPES)]
+    misspelt = {e["loc"][:-1] for e in found if e["type"] == "extra_forbidden"}
+    found = [e for e in found if not (e["type"] == "missing" and e["loc"][:-1] in misspelt)]
+    return found or list(error.errors())
 
 
 def _override(document: Document, text: str) -> None:
@@ -196,17 +210,26 @@ def _holds(data: Any, part: str | int) -> bool:
 def _allowed_keys(path: Sequence[str | int]) -> list[str]:
     """Keys of the record that ``path`` lies in."""
     record: Any = StudyRecord
+    named = False  # the next part is a name of the user's own, or a position in a list
     for part in path[:-1]:
-        if not (isinstance(record, type) and issubclass(record, BaseModel)):
+        if named or not (isinstance(record, type) and issubclass(record, BaseModel)):
+            named = False
             continue
         fields = {info.alias or name: info.annotation for name, info in record.model_fields.items()}
         annotation = fields.get(str(part))
         if annotation is None and record.model_config.get("extra") == "allow":
             annotation = InputSource
+        else:
+            named = _holds_many(annotation)
         record = _record_in(annotation)
     if isinstance(record, type) and issubclass(record, BaseModel):
         return [info.alias or name for name, info in record.model_fields.items()]
     return []
+
+
+def _holds_many(annotation: Any) -> bool:
+    """Whether an annotation is of records by name or in a list."""
+    return get_origin(annotation) in (dict, list) or any(_holds_many(arg) for arg in get_args(annotation))
 
 
 def _record_in(annotation: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.errors import InputError
-from ensemble.inputs.profiles import check_layers, organic_carbon
+from ensemble.inputs.profiles import CARBON_FACTOR, check_layers, organic_carbon
 from ensemble.inputs.tables import Table, read_table
 
 Floats = NDArray[np.floating[Any]]
@@ -29,6 +29,7 @@ class Field:
         soc: ``(layer,)`` organic carbon in the fine soil, % of mass.
         bulk_density: ``(layer,)`` Mg m-3.
         stones: ``(layer,)`` coarse fragments, volume fraction of the whole soil.
+        converted: the carbon was not measured but follows from organic matter.
     """
 
     name: str
@@ -37,43 +38,50 @@ class Field:
     soc: Floats
     bulk_density: Floats
     stones: Floats
+    converted: bool = False
 
 
-def read_layer_table(file: Path) -> tuple[Field, ...]:
+def read_layer_table(file: Path, carbon_factor: float = CARBON_FACTOR) -> tuple[Field, ...]:
     """Fields from a CSV with columns field, top, bottom (cm), soc or som (%), bulk_density (Mg m-3), stones (%).
 
-    ``som`` (organic matter) becomes carbon by 0.58; ``stones`` (% of volume) may be left out.
+    ``som`` (organic matter) becomes carbon by ``carbon_factor``; ``stones`` (% of volume) may be left out.
 
     Raises:
         InputError: a column is missing, a number is impossible, a layer is listed twice or overlaps another, or
             the rows of a field are not together; file and lines are named.
     """
     table = read_table(file)
-    if "som" in table.columns and "soc" not in table.columns:
-        table = Table(
-            table.file, {**table.columns, "soc": [str(v) for v in organic_carbon(table.numbers("som"))]}, table.lines
-        )
-    table.require(COLUMNS)
-    numbers = {name: table.numbers(name) for name in COLUMNS[1:]}
+    matter = "som" in table.columns
+    if matter and "soc" in table.columns:
+        raise InputError("both columns 'soc' and 'som' are given; leave one out", file, 1)
+    table.require([name if name != "soc" or not matter else "som" for name in COLUMNS])
+    numbers = {name: table.numbers(name) for name in COLUMNS[1:] if name in table.columns}
     numbers["stones"] = (table.numbers("stones") if "stones" in table.columns else np.zeros(len(table))) / 100
-    _refuse_impossible(table, numbers)
-    return tuple(_field(table, name, rows, numbers) for name, rows in _groups(table).items())
+    _refuse_impossible(table, numbers | ({"som": table.numbers("som")} if matter else {}))
+    if matter:
+        numbers["soc"] = organic_carbon(table.numbers("som"), carbon_factor)
+    return tuple(_field(table, name, rows, numbers, matter) for name, rows in _groups(table).items())
 
 
 def _refuse_impossible(table: Table, numbers: Mapping[str, Floats]) -> None:
-    limits = {"soc": (0.0, 60.0), "bulk_density": (0.05, 2.65), "stones": (0.0, 1.0)}
-    for name, (low, high) in limits.items():
+    limits = {"soc": (0.0, 60.0), "som": (0.0, 100.0), "bulk_density": (0.05, 2.65), "stones": (0.0, 1.0)}
+    allowed = {
+        "soc": "0 to 60 %", "som": "0 to 100 %", "bulk_density": "0.05 to 2.65 Mg m-3", "stones": "0 to below 100 %",
+    }  # fmt: skip
+    for name in [name for name in limits if name in numbers]:
+        low, high = limits[name]
         wrong = ~((numbers[name] >= low) & (numbers[name] <= high)) | ((name == "stones") & (numbers[name] >= 1.0))
         if wrong.any():
             row = int(np.argmax(wrong))
-            allowed = {"soc": "0 to 60 %", "bulk_density": "0.05 to 2.65 Mg m-3", "stones": "0 to below 100 %"}[name]
             shown = numbers[name][row] * (100 if name == "stones" else 1)
-            raise table.error(row, name, f"{shown:g} is not allowed; allowed: {allowed}")
+            raise table.error(row, name, f"{shown:g} is not allowed; allowed: {allowed[name]}")
 
 
 def _groups(table: Table) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(table.text("field")):
+        if not name:
+            raise table.error(row, "field", "the cell is empty; the name of a field is needed")
         if name in groups and groups[name][-1] != row - 1:
             first, again = int(table.lines[groups[name][0]]), int(table.lines[row])
             raise InputError(
@@ -83,7 +91,7 @@ def _groups(table: Table) -> dict[str, list[int]]:
     return groups
 
 
-def _field(table: Table, name: str, rows: list[int], numbers: Mapping[str, Floats]) -> Field:
+def _field(table: Table, name: str, rows: list[int], numbers: Mapping[str, Floats], converted: bool) -> Field:
     columns = {key: values[rows] for key, values in numbers.items()}
     seen: dict[tuple[float, float], int] = {}
     for row, place in zip(rows, zip(columns["top"], columns["bottom"], strict=True), strict=True):
@@ -97,4 +105,4 @@ def _field(table: Table, name: str, rows: list[int], numbers: Mapping[str, Float
         tops, bottoms = check_layers(columns["top"], columns["bottom"], f"field '{name}'")
     except ValueError as error:
         raise InputError(str(error), table.file, int(table.lines[rows[0]])) from None
-    return Field(name, tops, bottoms, columns["soc"], columns["bulk_density"], columns["stones"])
+    return Field(name, tops, bottoms, columns["soc"], columns["bulk_density"], columns["stones"], converted)

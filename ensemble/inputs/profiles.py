@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
 
 Floats = NDArray[np.floating[Any]]
 MassSpline = Literal["cubic", "linear"]
 DensityBasis = Literal["fine_earth", "fine_per_total", "total"]
 
+CARBON_FACTOR = 0.58  # organic carbon in organic matter, by convention
 ROCK_DENSITY = 2.65  # Mg m-3, density of quartz and of most coarse fragments (Poeplau et al. 2017, SOIL 3)
 
 
@@ -50,6 +50,11 @@ def check_layers(tops: ArrayLike, bottoms: ArrayLike, name: str = "profile") -> 
     if not np.isfinite(top).all() or not np.isfinite(bottom).all() or (bottom <= top).any() or (top < 0).any():
         raise ValueError(f"{name} has a layer whose bottom is not below its top, or that starts above the surface")
     for upper in range(top.size - 1):
+        if top[upper + 1] < top[upper]:
+            raise ValueError(
+                f"{name} has layers out of order: {top[upper + 1]:g}-{bottom[upper + 1]:g} cm stands below"
+                f" {top[upper]:g}-{bottom[upper]:g} cm; write them from the surface down"
+            )
         if top[upper + 1] < bottom[upper] - 1e-9:
             raise ValueError(
                 f"{name} has layers that overlap: {top[upper]:g}-{bottom[upper]:g} cm"
@@ -188,7 +193,7 @@ def fine_soil_mass(
     return fine * depth * 100.0
 
 
-def organic_carbon(organic_matter: ArrayLike, factor: float = 0.58) -> Floats:
+def organic_carbon(organic_matter: ArrayLike, factor: float = CARBON_FACTOR) -> Floats:
     """Organic carbon from organic matter, in the same mass unit.
 
     Args:
@@ -212,31 +217,54 @@ def mass_weights(masses: ArrayLike, reference: ArrayLike, method: MassSpline = "
     10.1111/ejss.12002; von Haden et al. 2020, Glob. Change Biol. 26, 3759-3770, doi 10.1111/gcb.15124).
 
     Args:
-        masses: ``(layer,)`` mass of mineral or fine soil of each layer from the surface down, Mg/ha.
-        reference: ``(target,)`` cumulative masses, Mg/ha, at most the mass of the whole core.
+        masses: ``(..., layer)`` mass of mineral or fine soil of each layer from the surface down, Mg/ha.
+        reference: ``(target,)`` or ``(..., target)`` cumulative masses, Mg/ha, at most the mass of the whole core.
         method: ``cubic`` or ``linear``.
 
     Returns:
-        ``(target, layer)`` weights on layer stocks.
+        ``(..., target, layer)`` weights on layer stocks.
 
     Raises:
         ValueError: a mass that is not above zero, or a reference outside the core (nothing is extrapolated).
     """
     layer, target = np.asarray(masses, float), np.atleast_1d(np.asarray(reference, float))
-    if (layer <= 0).any():
+    if not (layer > 0).all():
         raise ValueError(f"the soil mass of a layer must be above 0 Mg/ha, got {float(layer.min()):g}")
-    depth = np.concatenate([[0.0], np.cumsum(layer)])
-    if (target <= 0).any() or (target > depth[-1] * (1 + 1e-9)).any():
-        raise ValueError(
-            f"a reference soil mass of {float(target.max()):g} Mg/ha is outside the core, which holds {depth[-1]:g} Mg/ha"
-        )
-    knots = np.vstack([np.zeros(layer.size), np.tril(np.ones((layer.size, layer.size)))])
-    target = np.minimum(target, depth[-1])
-    if method == "linear":
-        return np.stack([np.interp(target, depth, column) for column in knots.T], axis=-1)
-    if method != "cubic":
+    bottom = np.cumsum(layer, axis=-1)
+    whole = bottom[..., -1:]
+    outside = ~((target > 0) & (target <= whole * (1 + 1e-9)))
+    if outside.any():
+        worst = tuple(np.argwhere(outside)[0])
+        asked, held = (float(np.broadcast_to(item, outside.shape)[worst]) for item in (target, whole))
+        raise ValueError(f"a reference soil mass of {asked:g} Mg/ha is outside the core, which holds {held:g} Mg/ha")
+    if method not in ("cubic", "linear"):
         raise ValueError(f"the spline of equivalent soil mass is cubic or linear, got '{method}'")
-    return CubicSpline(depth, knots, bc_type="natural" if layer.size > 1 else "not-a-knot")(target)
+    reached = (np.minimum(target, whole)[..., None] - (bottom - layer)[..., None, :]) / layer[..., None, :]
+    straight = np.clip(reached, 0.0, 1.0)
+    return straight if method == "linear" else straight + _bending(layer, reached)
+
+
+def _bending(layer: Floats, reached: Floats) -> Floats:
+    """What a natural cubic spline adds to straight lines, as weights on layer stocks.
+
+    Args:
+        layer: ``(..., layer)`` masses.
+        reached: ``(..., target, layer)`` depth of the target below each layer's top in thicknesses of the layer.
+    """
+    count = layer.shape[-1]
+    # Second derivatives at the knots; slopes of the straight lines are concentrations, stock over mass.
+    matrix = np.zeros((*layer.shape[:-1], count - 1, count - 1))
+    inner = np.arange(count - 1)
+    matrix[..., inner, inner] = 2 * (layer[..., :-1] + layer[..., 1:])
+    matrix[..., inner[1:], inner[:-1]] = matrix[..., inner[:-1], inner[1:]] = layer[..., 1:-1]
+    slopes = 6 * np.diff(np.eye(count), axis=0) / layer[..., None, :]
+    curvature = np.zeros((*layer.shape[:-1], count + 1, count))
+    curvature[..., 1:-1, :] = np.linalg.solve(matrix, slopes) if count > 1 else 0.0
+    own = np.clip((reached > 0).sum(axis=-1) - 1, 0, count - 1)  # the layer that a target lies in
+    part = np.take_along_axis(reached, own[..., None], axis=-1)
+    thickness = np.take_along_axis(layer, own, axis=-1)[..., None]
+    upper, lower = (np.take_along_axis(curvature, (own + step)[..., None], axis=-2) for step in (0, 1))
+    return thickness**2 / 6 * (((1 - part) ** 3 - (1 - part)) * upper + (part**3 - part) * lower)
 
 
 def equivalent_mass_stock(

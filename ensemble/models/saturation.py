@@ -37,6 +37,10 @@ def build(settings: BuildSettings) -> Simulate:
                 mass * saturation_concentration(inputs["silt_and_clay"], *coefficients) * 1e-3
             )
             outputs[f"potential_{name}"] = outputs[f"saturation_{name}"] - density
+        share = inputs["hassink_share"]
+        outputs["potential_weighted"] = (
+            share * outputs["potential_hassink"] + (1.0 - share) * outputs["potential_elustondo"]
+        )
         outputs["potential_mean"] = 0.5 * (outputs["potential_hassink"] + outputs["potential_elustondo"])
         return outputs
 

@@ -32,6 +32,7 @@ from ensemble.crediting.vm0042 import (
     removals_and_reductions,
 )
 from ensemble.errors import StoreRefused
+from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan
 from ensemble.store import Store
 from ensemble.units import CO2_PER_C
@@ -68,18 +69,17 @@ def check_credits(plan: Plan) -> None:
     if settings is None:
         return
     for key in ARMS:
-        if getattr(settings, key) not in plan.scenarios:
-            text = f"'{getattr(settings, key)}' is not a scenario; allowed: {', '.join(plan.scenarios)}"
-            raise plan.study.error(("credits", key), text)
-    spec = {spec.name: spec for spec in plan.outputs}.get(settings.output)
-    if spec is None or spec.units != "t C/ha" or "time" not in spec.dims:
-        text = f"'{settings.output}' is not a stock in t C/ha over time among the outputs of this study"
-        raise plan.study.error(("credits", "output"), text)
-    for rule in (settings.rule, *settings.beside):
-        try:
-            rule_named(rule)
-        except ValueError as error:
-            raise plan.study.error(("credits", "rule"), str(error)) from None
+        check_scenario(plan, (GROUP, key), getattr(settings, key))
+    if settings.baseline == settings.project:
+        text = f"'{settings.project}' is the baseline too; credits need two scenarios"
+        raise plan.study.error((GROUP, "project"), text)
+    check_stock_output(plan, GROUP, settings.output)
+    for key, names in (("rule", [settings.rule]), ("beside", settings.beside)):
+        for rule in names:
+            try:
+                rule_named(rule)
+            except ValueError as error:
+                raise plan.study.error((GROUP, key), str(error)) from None
     times = plan.times()
     assert times is not None
     for key, check in (
@@ -89,7 +89,7 @@ def check_credits(plan: Plan) -> None:
         try:
             check()
         except ValueError as error:
-            raise plan.study.error(("credits", key), str(error)) from None
+            raise plan.study.error((GROUP, key), str(error)) from None
 
 
 def strata_of(plan: Plan) -> Strata:

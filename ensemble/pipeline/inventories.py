@@ -13,6 +13,7 @@ from ensemble.crediting.inventory import Z95, InventoryRow, inventory_table
 from ensemble.errors import StoreRefused
 from ensemble.keys import host_seed
 from ensemble.pipeline.credits import project_records
+from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan
 from ensemble.store import Store
 from ensemble.units import CO2_PER_C, conversion
@@ -61,13 +62,9 @@ def check_inventory(plan: Plan) -> None:
     settings, table = plan.study.record.inventory, plan.base.sites.table
     if settings is None:
         return
-    if settings.scenario is not None and settings.scenario not in plan.scenarios:
-        text = f"'{settings.scenario}' is not a scenario; allowed: {', '.join(plan.scenarios)}"
-        raise plan.study.error((GROUP, "scenario"), text)
-    spec = {spec.name: spec for spec in plan.outputs}.get(settings.output)
-    if spec is None or spec.units != "t C/ha" or "time" not in spec.dims:
-        text = f"'{settings.output}' is not a stock in t C/ha over time among the outputs of this study"
-        raise plan.study.error((GROUP, "output"), text)
+    if settings.scenario is not None:
+        check_scenario(plan, (GROUP, "scenario"), settings.scenario)
+    check_stock_output(plan, GROUP, settings.output)
     if table is None:
         raise plan.study.error(
             (GROUP,), "an inventory needs a site table with the area of each site; give the key sites"

@@ -14,6 +14,7 @@ from ensemble.crediting.strata import Strata, stratify
 from ensemble.crediting.vm0042 import Estimate, in_co2e, method_variance, remeasured
 from ensemble.errors import InputError
 from ensemble.inputs.tables import Table, read_table
+from ensemble.pipeline.named_numbers import named_numbers
 from ensemble.units import CO2_PER_C
 
 COLUMNS = ("point", "arm", "stratum", "start", "end")
@@ -43,18 +44,19 @@ def remeasured_credits(
     Raises:
         InputError: one of these is wrong; names file, line and column.
     """
-    table, hectares = read_table(file), _areas(areas)
-    visits = _visits(table)
+    _check_options(rule, wanted, leakage, buffer)
+    hectares = named_numbers("--area", areas, "north=120")
+    if not hectares:
+        raise InputError("areas are missing: give --area STRATUM=ha for each stratum")
+    method, visits, chosen = _method(validation), _visits(read_table(file)), rule_named(rule)
     try:
-        chosen = rule_named(rule)
         strata = {arm: stratify(visits[arm][2], hectares) for arm in ARMS}
-        method = _method(validation)
         estimate = in_co2e(
             remeasured(visits["project"][:2], visits["control"][:2], strata["project"], strata["control"], method)
         )
-        steps = waterfall(deduct(estimate, chosen), leakage, buffer)
     except ValueError as error:
         raise InputError(str(error), file) from None
+    steps = waterfall(deduct(estimate, chosen), leakage, buffer)
     lines = _estimate_lines(estimate, chosen, strata)
     lines.append(
         "from gross to net, t CO2e: "
@@ -66,17 +68,18 @@ def remeasured_credits(
     return [*lines, f"rule: {chosen.source}", NOT_AN_APPROVAL]
 
 
-def _areas(written: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for text in written:
-        name, _, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise InputError(f"--area {text}: write STRATUM=ha, for example --area north=120") from None
-    if not found:
-        raise InputError("areas are missing: give --area STRATUM=ha for each stratum")
-    return found
+def _check_options(rule: str, wanted: float | None, leakage: float, buffer: float) -> None:
+    """Refuse what the command line should not say, before a file is read."""
+    try:
+        rule_named(rule)
+    except ValueError as error:
+        raise InputError(f"--rule {rule}: {error}") from None
+    if wanted is not None and not 0 < wanted < 1:
+        raise InputError(f"--wanted {wanted:g} is not allowed; allowed: above 0 and below 1 (0.05 for 5 %)")
+    if not 0 <= leakage < float("inf"):
+        raise InputError(f"--leakage {leakage:g} is not allowed; allowed: 0 or more, t CO2e")
+    if not 0 <= buffer <= 1:
+        raise InputError(f"--buffer {buffer:g} is not allowed; allowed: 0 to 1")
 
 
 def _visits(table: Table) -> Visits:

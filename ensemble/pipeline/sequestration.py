@@ -11,6 +11,7 @@ from ensemble.config.stages import Sequestration
 from ensemble.design import ChosenDesign, corners
 from ensemble.mapping.rates import CornerUncertainty, Spread, corner_uncertainty, percent, spread
 from ensemble.pipeline.credits import project_records
+from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan, with_design
 from ensemble.propagate import propagate
 from ensemble.store import Store
@@ -49,13 +50,8 @@ def check_sequestration(plan: Plan) -> None:
     settings = plan.study.record.sequestration
     if settings is None:
         return
-    if settings.usual not in plan.scenarios:
-        text = f"'{settings.usual}' is not a scenario; allowed: {', '.join(plan.scenarios)}"
-        raise plan.study.error((GROUP, "usual"), text)
-    spec = {spec.name: spec for spec in plan.outputs}.get(settings.output)
-    if spec is None or spec.units != "t C/ha" or "time" not in spec.dims:
-        text = f"'{settings.output}' is not a stock in t C/ha over time among the outputs of this study"
-        raise plan.study.error((GROUP, "output"), text)
+    check_scenario(plan, (GROUP, "usual"), settings.usual)
+    check_stock_output(plan, GROUP, settings.output)
     times = plan.times()
     assert times is not None
     try:

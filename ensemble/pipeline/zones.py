@@ -55,6 +55,8 @@ def zones_of(plan: Plan, store: Store) -> xr.Dataset:
         "potential": maps[0].attrs["units"],
         "uncertainty": maps[1].attrs["units"],
     }
+    shown = maps[0].attrs.get("display_units", maps[0].attrs["units"])
+    display = {"area": units["area"], "share": "%", "potential": shown, "uncertainty": shown}
     flags = {
         "flag_values": list(range(-1, 9)),
         "flag_meanings": " ".join(["none", *(n.replace(", ", "_").replace(" ", "_") for n in names)]),
@@ -62,7 +64,7 @@ def zones_of(plan: Plan, store: Store) -> xr.Dataset:
     return xr.Dataset(
         {
             "zone": (("scenario", "site"), np.stack(codes), {"long_name": f"zone of {settings.zones}", "units": "1", **flags}),
-            **{key: (("scenario", "class"), value, {"units": units[key], "long_name": f"{key} of a class"}) for key, value in number.items()},
+            **{key: (("scenario", "class"), value, {"units": units[key], "display_units": display[key], "long_name": f"{key} of a class"}) for key, value in number.items()},
         },
         {"scenario": list(plan.scenarios), "site": list(plan.sites), "class": names},
         {"output": settings.zones, "spread": settings.spread},

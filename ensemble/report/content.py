@@ -97,6 +97,7 @@ class Section:
         figures, tables: in order; figures come first.
         notes: sentences in small print.
         code: commands, shown as they are typed.
+        answer: the lead answers the study, so the report begins with it.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    answer: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Maps of a raster study: a quantity over its cells, and the nine zones. Lightness alone carries them, so grey works."""
+"""Maps of a raster study: a quantity over its cells, and the nine zones.
+
+In grey, lightness carries a quantity; zones have lightness for the mean and a texture for the standard deviation.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch
 
@@ -17,11 +21,14 @@ from ensemble.report.numbers import interval
 
 # A map is drawn from at most this many rows and columns; larger ones are averaged over blocks of cells.
 DRAWN_CELLS = 400
-# Rows of the palette: low, medium, high uncertainty (hue); columns: low, medium, high potential (lightness).
+# Rows of the palette: low, medium, high uncertainty (hue and texture); columns: low, medium, high potential (lightness).
 ZONE_COLOURS = (
     "#d9e8f5", "#7fb2d9", "#0b4f8a", "#e9e3d3", "#bda66b", "#6b5200", "#f3dcea", "#cf84b3", "#7a0f55",
 )  # fmt: skip
+HATCHES = ("", "...", "////")
+MARKS = ("#4a5560", "#2b333b", "#ffffff")  # of a texture on low, medium and high potential
 HOTSPOT = 2
+TEXTURE = 640, 8  # pixels of the longer side of a map of zones, and the period of its texture
 
 
 def is_grid(data: xr.Dataset) -> bool:
@@ -82,34 +89,25 @@ def zone_panel(data: xr.Dataset, zones: np.ndarray, name: str, title: str) -> Pa
     grid = grid[::step, ::step]
 
     def paint(figure: Drawing, axes: Axes) -> None:
-        axes.imshow(
-            grid,
-            cmap=ListedColormap(list(ZONE_COLOURS)),
-            vmin=-0.5,
-            vmax=8.5,
-            interpolation="nearest",
-            **_extent(data, grid, step),
-        )
+        axes.imshow(_textured(grid), interpolation="nearest", **_extent(data, grid, step))
         hot = (grid == HOTSPOT).astype(float)
         if hot.any() and min(grid.shape) > 1:
             axes.contour(
                 hot, [0.5], colors="black", linewidths=1.4, origin="upper", extent=_extent(data, grid, step)["extent"]
             )
         names = [f"{p} / {u}" for u in ("low", "medium", "high") for p in ("low", "medium", "high")]
-        signs = [
-            Patch(facecolor=shade, edgecolor="#9aa3ad", label=text)
-            for shade, text in zip(ZONE_COLOURS, names, strict=True)
-        ]
+        signs = [_sign(code, text) for code, text in enumerate(names)]
         axes.legend(
             handles=signs,
             ncols=3,
-            fontsize=9,
+            fontsize=10.5,
             frameon=False,
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.14),
+            bbox_to_anchor=(0.45, -0.14),
             title="mean / sd",
-            title_fontsize=9,
-            handlelength=1.2,
+            title_fontsize=10.5,
+            handlelength=1.8,
+            handleheight=1.1,
             columnspacing=1.0,
         )
         _frame(axes, data, title)
@@ -121,6 +119,29 @@ def zone_panel(data: xr.Dataset, zones: np.ndarray, name: str, title: str) -> Pa
         paint,
         height=_height(data) + 60,
     )
+
+
+def _sign(code: int, text: str) -> Patch:
+    """A zone in the legend."""
+    shade, mark = ZONE_COLOURS[code], MARKS[code % 3]
+    with rc_context({"hatch.color": mark}):
+        return Patch(facecolor=shade, edgecolor=mark, linewidth=0.5, hatch=HATCHES[code // 3], label=text)
+
+
+def _textured(grid: np.ndarray) -> np.ndarray:
+    """Zones ``(y, x)`` as a picture ``(y, x, 4)``: dots where the sd is medium, stripes where it is high."""
+    size, period = TEXTURE
+    each = max(1, size // max(grid.shape))
+    codes = np.repeat(np.repeat(grid, each, axis=0), each, axis=1)
+    known = np.isfinite(codes)
+    zone = np.where(known, codes, 0).astype(int)
+    picture = to_rgba_array(ZONE_COLOURS)[zone]
+    y, x = np.indices(codes.shape)
+    dots, stripes = (x % period < 2) & (y % period < 2), (x + y) % period < 2
+    mark = known & np.where(zone // 3 == 2, stripes, (zone // 3 == 1) & dots)
+    picture[mark] = to_rgba_array(MARKS)[zone[mark] % 3]
+    picture[..., 3] = known
+    return picture
 
 
 def coarsened(grid: np.ndarray) -> tuple[np.ndarray, int]:
@@ -195,5 +216,5 @@ def maps_figure(data: xr.Dataset, output: str, noun: str, unit: str, arm: str, z
         relative = 100 * float(np.nanmedian(fields["sd"].values / np.abs(fields["mean"].values)))
         text += f" The median standard deviation is {relative:.0f} % of the mean."
     if zones is not None:
-        text += " Zones compare mean and sd of each cell with those of the whole map; hotspots (high mean, low sd) are outlined."
+        text += " Zones compare mean and sd of each cell with those of the whole map; hotspots (high mean, low sd) are outlined; cells with a medium sd are dotted, with a high one hatched."
     return Figure(tuple(panels), text)

@@ -13,7 +13,7 @@ _SIGNS = {"good": "Holds.", "bad": "Attention.", "plain": ""}
 _NUMERIC = re.compile(r"^[<>±+−-]?\s?\d|^–$")
 _LONG = 24
 # A number stays on one line with its percent sign or unit.
-_UNIT = re.compile(r"(?<=\d) (?=%|[A-Za-zµ]+ C/ha|[a-z]+ CO2)|(?<=\bt) (?=C/ha|CO2)")
+_UNIT = re.compile(r"(?<=\d) (?=%|[A-Za-zµ]+ C/ha|[a-z]+ CO2|[Mk]?t C\b)|(?<=\bt) (?=C\b|CO2)|(?<=\b[Mk]t) (?=C\b)")
 
 
 def escape(text: str) -> str:

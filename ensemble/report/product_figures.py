@@ -22,7 +22,8 @@ def totals_figure(totals: xr.Dataset) -> Figure:
     """Standard deviation of each class's total under the three assumptions, percent of the mean, first scenario."""
     data = totals.isel(scenario=0)
     names = [str(name) for name in data["class"].values]
-    shown = names[-1:] + names[:-1][:SHOWN_CLASSES]
+    classes = names[:-1] if len(names) > 2 else []  # one class is the same as all
+    shown = names[-1:] + classes[:SHOWN_CLASSES]
     values = {
         kind: np.array(
             [
@@ -56,8 +57,8 @@ def totals_figure(totals: xr.Dataset) -> Figure:
         axes.legend(
             frameon=False,
             fontsize=10.5,
-            loc="upper center",
-            bbox_to_anchor=(0.4, 1.17),
+            loc="lower center",
+            bbox_to_anchor=(0.4, 1.0),
             ncols=3,
             handletextpad=0.1,
             columnspacing=0.8,
@@ -66,13 +67,13 @@ def totals_figure(totals: xr.Dataset) -> Figure:
     alt = "; ".join(
         f"{n}: " + ", ".join(f"{WORDS[k]} {number(float(values[k][i]))} %" for k in MARKS) for i, n in enumerate(shown)
     )
-    left_out = len(names) - len(shown)
+    left_out = len(classes) + 1 - len(shown)
     text = (
         f"Standard deviation of the total of {totals.attrs['output']} of each class as a percentage of that total, with errors of "
         f"sites independent, as modelled and fully dependent; {totals.attrs['members']:,} members, logarithmic axis."
     )
     text += f" {left_out} classes are not drawn." if left_out else ""
-    return Figure((draw("totals", alt, paint, height=110 + 34 * len(shown)),), text)
+    return Figure((draw("totals", alt, paint, height=125 + 34 * len(shown)),), text)
 
 
 def credits_figure(credits: xr.Dataset) -> Figure:

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from ensemble.report.content import Remark, Section, Table
-from ensemble.report.numbers import number
+from ensemble.report.numbers import interval, number
 from ensemble.report.product_figures import credits_figure, totals_figure
 
 
 def totals_section(totals: xr.Dataset) -> Section:
     """Totals of regions with the three assumptions on dependence side by side."""
-    rows, names = [], totals["class"].values
-    for arm in totals["scenario"].values:
-        for name in names if len(names) > 2 else names[-1:]:  # one class is the same as all
-            here = totals.sel({"scenario": arm, "class": name})
-            sd = [number(float(here["sd"].sel(assumption=kind))) for kind in totals["assumption"].values]
-            rows.append((str(name), str(arm), number(float(here["area"])), number(float(here["mean"])), *sd))
+    names, kinds = [str(name) for name in totals["class"].values], [str(k) for k in totals["assumption"].values]
+    names = names if len(names) > 2 else names[-1:]  # one class is the same as all
     whole = totals.isel({"scenario": 0, "class": -1})
-    sd = {str(kind): float(whole["sd"].sel(assumption=kind)) for kind in totals["assumption"].values}
+    unit, factor = _tonnes(float(whole["mean"]))
+    ends = [int(np.argmin(np.abs(totals["quantile"].values - level))) for level in (0.05, 0.95)]
+    coverage = 100 * float(np.diff(totals["quantile"].values[ends])[0])
+
+    def cells(here: xr.Dataset) -> tuple[str, str, list[str]]:
+        """Mean, interval and standard deviations of one total."""
+        sd = [factor * float(here["sd"].sel(assumption=kind)) for kind in kinds]
+        low, high = (factor * float(here["quantile_of_total"][k]) for k in ends)
+        scale = sd[kinds.index("modelled")]
+        return number(factor * float(here["mean"]), scale), interval(low, high, scale), [number(s) for s in sd]
+
+    rows = [
+        (name, str(arm), number(float(here["area"])), mean, span, *sd)
+        for arm in totals["scenario"].values
+        for name in names
+        for here in [totals.sel({"scenario": arm, "class": name})]
+        for mean, span, sd in [cells(here)]
+    ]
+    mean, span, sd = cells(whole)
+    said = dict(zip(kinds, sd, strict=True))
     lead = (
-        f"The total is {number(float(whole['mean']))} t C with a standard deviation of {number(sd['modelled'])} t C; "
-        f"independent errors would give {number(sd['independent'])} and fully dependent ones {number(sd['dependent'])}."
+        f"The {totals['mean'].attrs['long_name']} is {mean} {unit} ({coverage:.0f} % interval {span}), with a standard deviation "
+        f"of {said['modelled']} {unit}; independent errors would give {said['independent']} and fully dependent ones "
+        f"{said['dependent']} {unit}."
     )
-    header = ("class", "scenario", "area (ha)", "mean (t C)", "sd, independent", "sd, as modelled", "sd, dependent")
-    caption = f"Totals of {totals.attrs['output']} at the end of the run, {totals.attrs['members']} members."
-    return Section("Totals", lead, figures=(totals_figure(totals),), tables=(Table(header, tuple(rows), caption),))
+    header = (
+        "class", "scenario", "area (ha)", f"mean ({unit})", f"{coverage:.0f} % interval", "sd, independent", "sd, as modelled",
+        "sd, dependent",
+    )  # fmt: skip
+    caption = f"Totals of {totals.attrs['output']} at the end of the run, {totals.attrs['members']} members; interval with errors as modelled."
+    return Section(
+        "Totals", lead, figures=(totals_figure(totals),), tables=(Table(header, tuple(rows), caption),), answer=True
+    )
+
+
+def _tonnes(value: float) -> tuple[str, float]:
+    """Unit that leaves a number of tonnes at most a few digits before the point, and the factor to it."""
+    for unit, size in (("Mt C", 1e6), ("kt C", 1e3)):
+        if abs(value) >= 10 * size:
+            return unit, 1 / size
+    return "t C", 1.0
 
 
 def zones_section(zones: xr.Dataset) -> Section:
@@ -38,8 +68,11 @@ def zones_section(zones: xr.Dataset) -> Section:
             rows.append((str(name), str(arm), *values))
     best = zones.isel(scenario=0).sel({"class": "high potential, low uncertainty"})
     lead = f"{number(float(best['share']))} % of the area has a high mean and a low standard deviation."
-    units = {key: zones[key].attrs["units"] for key in ("area", "potential")}
-    header = ("class", "scenario", f"area ({units['area']})", "share (%)", f"mean ({units['potential']})", "sd")
+    units = {key: zones[key].attrs.get("display_units", zones[key].attrs["units"]) for key in ("area", "potential")}
+    header = (
+        "class", "scenario", f"area ({units['area']})", "share (%)", f"mean ({units['potential']})",
+        f"sd ({units['potential']})",
+    )  # fmt: skip
     caption = (
         f"Zones of {zones.attrs['output']}: medium is within {zones.attrs['spread']:g} mean absolute deviations of the mean "
         "of the map, for the mean and for the standard deviation over members."
@@ -66,7 +99,7 @@ def credits_section(credits: xr.Dataset) -> Section:
     tables += (_sample_size(credits),) if "wanted_points" in credits else ()
     tables += (_routes(credits),) if "analytical_deduction" in credits else ()
     comment = Remark("plain", credits.attrs["comment"])
-    return Section("Credits", lead, (comment,), (credits_figure(credits),), tables, notes)
+    return Section("Credits", lead, (comment,), (credits_figure(credits),), tables, notes, answer=True)
 
 
 def _routes(credits: xr.Dataset) -> Table:

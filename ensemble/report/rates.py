@@ -138,7 +138,7 @@ def inventory_section(inventory: xr.Dataset) -> Section:
         f"{total['year_to_year_correlation']:.2f}."
     )
     tables = (_levels(lines, unit, base, year, inventory.attrs["members"]), _trends(lines, unit))
-    return Section("Inventory", lead, tables=tables, notes=(inventory.attrs["references"],))
+    return Section("Inventory", lead, tables=tables, notes=(inventory.attrs["references"],), answer=True)
 
 
 def _line(line: dict[str, Any]) -> str:

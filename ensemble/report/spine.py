@@ -36,6 +36,7 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
     ]
     if results.limits:
         sections.append(limits_section(results))
+    headline = " ".join([*(section.lead for section in more if section.answer), headline])
     return ReportContent(results.title, _subtitle(results), headline, cards, tuple(sections), results.footer)
 
 

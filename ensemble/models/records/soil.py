@@ -11,6 +11,7 @@ WANG = "Wang et al. (2026), Catena, 110145, Eqs 1-6"
 HASSINK = "Hassink (1997), Plant and Soil 191, 77-87, doi 10.1023/A:1004213929699"
 POEPLAU = "Poeplau et al. (2017), SOIL 3, 61-66, doi 10.5194/soil-3-61-2017"
 POSITIVE = (0.0, math.inf)
+R2_SHARE = 0.75 / (0.75 + 0.74)  # of the boosted trees of both potentials
 
 LAYER = (
     InputSpec(
@@ -26,8 +27,8 @@ LAYER = (
         hint="thickness is in cm", source=WANG,
     ),
     InputSpec(
-        "coarse_fragments", "%", "volume of stones above 2 mm", default=0.0, support=(0.0, 100.0),
-        plausible=(0.0, 60.0), hint="coarse fragments are in % of volume, not a fraction", source=POEPLAU,
+        "coarse_fragments", "%", "volume of stones above 2 mm", default=0.0, support=(0.0, 99.0),
+        plausible=(0.0, 60.0), hint="in % of volume, not a fraction; 100 % would leave no soil", source=POEPLAU,
     ),
 )  # fmt: skip
 SOC_DENSITY = OutputSpec(
@@ -58,6 +59,10 @@ SATURATION = Model(
         InputSpec("hassink_slope", "g/kg", "slope of Eq. 3, per %", default=0.37, support=POSITIVE, source=HASSINK),
         InputSpec("elustondo_intercept", "g/kg", "intercept of Eq. 4", default=9.04, support=POSITIVE, source=WANG),
         InputSpec("elustondo_slope", "g/kg", "slope of Eq. 4, per %", default=0.27, support=POSITIVE, source=WANG),
+        InputSpec(
+            "hassink_share", "1", "share of Hassink in potential_weighted, by R2 0.75 / (0.75 + 0.74); 0 or 1 for one model alone",
+            default=R2_SHARE, support=(0.0, 1.0), source=f"{WANG}, Table 3",
+        ),
     ),
     outputs=(
         SOC_DENSITY,
@@ -68,6 +73,7 @@ SATURATION = Model(
             "potential_elustondo", "kg C m-2", "saturation after Elustondo minus carbon now (negative: above it)"
         ),
         OutputSpec("potential_mean", "kg C m-2", "mean of the two potentials"),
+        OutputSpec("potential_weighted", "kg C m-2", "mean of the two potentials, weighted by hassink_share"),
     ),
     options=(
         OptionSpec(
