@@ -15,6 +15,7 @@ from toy_models import STUDY, write_toy
 
 from ensemble.errors import Stopped, StoreRefused
 from ensemble.pipeline import load_plan, run_plan
+from ensemble.pipeline.reporting import results_of
 from ensemble.store import open_store, verify_store
 
 HERE = Path(__file__).parent
@@ -97,6 +98,13 @@ def test_too_many_failures_stop_the_run(tmp_path):
     statistics = open_store(tmp_path / "tolerant.zarr").dataset("statistics")
     assert np.isfinite(statistics.soc_mean).all()
     assert int(statistics.members_failed.sum()) == result.failed
+    store = open_store(tmp_path / "tolerant.zarr")
+    members, inputs, listed = store.dataset("members"), store.dataset("inputs"), results_of(store).failures
+    rows, sites = (places[:50] for places in np.nonzero(members.failed.values))
+    assert len(rows) == len(listed) == 50 and listed.reason.str.contains("output").all()
+    np.testing.assert_array_equal(listed.member, rows)
+    np.testing.assert_array_equal(listed.decay_rate, inputs.decay_rate.values[rows])
+    np.testing.assert_array_equal(listed.start, inputs.start.values[rows, sites])
 
 
 def test_statistics_do_not_depend_on_keeping_members(tmp_path):

@@ -13,14 +13,13 @@ import numpy as np
 import xarray as xr
 
 from ensemble.plan import Plan
-from ensemble.plan.tiling import Tiling
+from ensemble.plan.tiling import HISTOGRAM_BINS, Tiling
 from ensemble.propagate import propagate
 from ensemble.store import Place, is_there, open_store
 from ensemble.summary import Bins, pilot_bins
 
 GROUP = "bins"
 PILOT_MEMBERS = 256
-BINS = 512
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,13 @@ def _pilot(plan: Plan) -> Histograms:
     found: dict[str, list[Bins]] = {}
     for result in propagate(small, range(small.tiling.count)):
         for name, values in result.outputs.items():
-            found.setdefault(name, []).append(pilot_bins(values, result.failed, BINS))
+            found.setdefault(name, []).append(pilot_bins(values, result.failed, HISTOGRAM_BINS))
     return Histograms(
         {
             name: Bins(
-                np.concatenate([b.low for b in blocks], axis=1), np.concatenate([b.width for b in blocks], axis=1), BINS
+                np.concatenate([b.low for b in blocks], axis=1),
+                np.concatenate([b.width for b in blocks], axis=1),
+                HISTOGRAM_BINS,
             )
             for name, blocks in found.items()
         }

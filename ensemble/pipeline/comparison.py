@@ -28,21 +28,21 @@ def sample_of(plan: Plan) -> xr.Dataset:
     fitting = int(SAMPLE_BYTES // (plan.pair_bytes * len(plan.sites)))
     members = min(plan.members, SAMPLE_MEMBERS, max(FEWEST, fitting - fitting % FEWEST))
     tiling = Tiling(members, len(plan.sites), members, plan.tiling.tile_sites)
-    results = list(propagate(replace(plan, tiling=tiling), range(tiling.count)))
     specs = {spec.name: spec for spec in plan.stored_outputs}
     observed = [name for variable in plan.measurement_errors for name in (variable, measured_name(variable))]
     names = dict.fromkeys([plan.outputs[0].name, *observed])
-    data = {
-        name: (
-            (*OUTPUT_DIMS, *specs[name].dims),
-            np.concatenate([result.outputs[name] for result in results], axis=2),
-            cf_attributes(specs[name]),
-        )
-        for name in names
-    }
-    failed = ("member", "site"), np.concatenate([result.failed for result in results], axis=1)
+    shape = (members, len(plan.scenarios), len(plan.sites))
+    real = np.float64 if plan.float64 else np.float32
+    values = {name: np.empty((*shape, *plan.output_shape(specs[name])), real) for name in names}
+    failed = np.empty((members, len(plan.sites)), np.uint8)
+    for result in propagate(replace(plan, tiling=tiling), range(tiling.count)):  # one block of sites after another
+        sites = slice(result.tile.first_site, result.tile.first_site + result.tile.sites)
+        failed[:, sites] = result.failed
+        for name in names:
+            values[name][:, :, sites] = result.outputs[name]
+    data = {n: ((*OUTPUT_DIMS, *specs[n].dims), v, cf_attributes(specs[n])) for n, v in values.items()}
     coordinates = coordinates_of(plan, members)
-    return xr.Dataset({**data, "failed": failed}, coordinates.coords)
+    return xr.Dataset({**data, "failed": (("member", "site"), failed)}, coordinates.coords)
 
 
 def members_of(store: Store) -> xr.Dataset:

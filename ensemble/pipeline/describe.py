@@ -66,7 +66,7 @@ def asked_hours(slurm: Slurm, elements: int) -> str:
 
 def memory_bytes(plan: Plan) -> int:
     """About how much memory a run takes, from the shape of its tiles alone."""
-    tile = plan.pair_bytes * plan.tiling.tile_members * plan.tiling.tile_sites
+    tile = (plan.pair_bytes * plan.tiling.tile_members + plan.site_bytes) * plan.tiling.tile_sites
     return BASE_BYTES + COPIES_OF_A_TILE * tile
 
 

@@ -17,6 +17,7 @@ from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
 from ensemble.pipeline.decomposition_totals import GROUP as TOTALS_DECOMPOSITION
 from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.inventories import GROUP as INVENTORY
+from ensemble.pipeline.layout import FLAGS, STAGE
 from ensemble.pipeline.sequestration import GROUP as SEQUESTRATION
 from ensemble.pipeline.sweeping import sweep_curves
 from ensemble.pipeline.totals import GROUP as TOTALS
@@ -217,22 +218,29 @@ def _left_out(study: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _failures(store: Store, members: xr.Dataset) -> pd.DataFrame:
-    """One row a failed pair, with what it drew."""
-    failed = members["failed"].values
-    rows, columns = np.nonzero(failed)
-    rows, columns = rows[:LISTED_FAILURES], columns[:LISTED_FAILURES]
+    """One row a failed pair, with what it drew; reads the flags of tiles with failures only."""
+    found = [np.empty((0, 3), np.int64)]
+    tiling = store.tiling(STAGE)
+    for tile in sorted(tile for tile, entry in store.entries(STAGE).items() if entry.failed):
+        if sum(map(len, found)) >= LISTED_FAILURES:
+            break
+        codes, region = store.read_tile(STAGE, tile, [FLAGS])[FLAGS], tiling.region(tile)
+        rows, columns = np.nonzero(codes)
+        first = (region["member"].start, region["site"].start)
+        found.append(np.stack([rows + first[0], columns + first[1], codes[rows, columns]], axis=1))
+    rows, columns, reasons = np.concatenate(found)[:LISTED_FAILURES].T
     if not len(rows):
         return pd.DataFrame()
     table = pd.DataFrame(
         {
             "member": rows,
             "site": [str(name) for name in members["site"].values[columns]],
-            "reason": [FAILURES[int(code)] for code in failed[rows, columns]],
+            "reason": [FAILURES[int(code)] for code in reasons],
         }
     )
+    at = {"member": xr.DataArray(rows, dims="pair"), "site": xr.DataArray(columns, dims="pair")}
     for name, drawn in store.dataset("inputs").data_vars.items():
-        values = drawn.values
-        table[str(name)] = values[rows] if values.ndim == 1 else values[rows, columns]
+        table[str(name)] = drawn.isel({dim: at[str(dim)] for dim in drawn.dims}).values
     return table
 
 

@@ -21,7 +21,7 @@ from ensemble.design import Design, SampledDesign, SingleDesign, make_design
 from ensemble.inputs.observations import read_observations
 from ensemble.plan.bind import BaseInputs, BoundModel, bind_model, did_you_mean, read_inputs
 from ensemble.plan.draws import draw_members
-from ensemble.plan.tiling import Tile, Tiling, choose_batch, choose_tiling
+from ensemble.plan.tiling import HISTOGRAM_BINS, Tile, Tiling, choose_batch, choose_tiling
 from ensemble.plan.uncertainty import Uncertainty, read_uncertainty
 from ensemble.specs import OutputSpec
 
@@ -204,6 +204,17 @@ class Plan:
         return numbers * len(self.scenarios) * (8 if self.float64 else 4)
 
     @property
+    def site_bytes(self) -> int:
+        """Bytes of the sums over members that a tile keeps of one site: moments, exceedances, histogram."""
+        above, bins = self.study.record.outputs.above, 0 if self.keep_members else HISTOGRAM_BINS + 2
+        numbers = sum(
+            math.prod(self.output_shape(spec))
+            * (self.design.replicates * (2 + len(above.get(spec.name, ()))) + 2 + bins)
+            for spec in self.stored_outputs
+        )
+        return 8 * numbers * len(self.scenarios)
+
+    @property
     def most_members(self) -> int:
         """Members that the run may grow to, where the study says when to stop; else their number."""
         stop = self.study.record.design.stop
@@ -298,7 +309,7 @@ def _tiling(plan: Plan) -> Tiling:
     tile = asked.members
     if plan.study.record.design.stop is not None and tile is None and isinstance(plan.design, SampledDesign):
         tile = _whole_tile(plan, operations)
-    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, tile, asked.sites)
+    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, tile, asked.sites, plan.site_bytes)
 
 
 def _whole_tile(plan: Plan, operations: float) -> int:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 # A tile is about this many floating-point operations (some seconds of one core), and at most this many bytes
-# of outputs; both are constants so that a study always gets the same tiles on the same kind of machine.
+# of outputs and sums; both are constants so that a study always gets the same tiles on the same kind of machine.
 TILE_OPERATIONS = 6.0e9
 TILE_BYTES = 192 * 2**20
+# Bins of the histogram of each number whose members are not kept.
+HISTOGRAM_BINS = 512
 # Members in one step of the compiled loop: enough to fill vectors, few enough for the cache. Where every member draws
 # a series of its own, the series of a batch are what has to fit: about this many bytes each.
 BATCH = 1024
@@ -87,6 +89,7 @@ def choose_tiling(
     output_bytes: float,
     tile_members: int | None = None,
     tile_sites: int | None = None,
+    site_bytes: float = 0.0,
 ) -> Tiling:
     """The tiling of an ensemble.
 
@@ -95,12 +98,14 @@ def choose_tiling(
         operations: floating-point operations of one member at one site, all scenarios.
         output_bytes: bytes of output of one member at one site, all scenarios.
         tile_members, tile_sites: shape asked for by the study.
+        site_bytes: bytes of the sums that a tile keeps of one site, however many members it has.
     """
     pairs = max(1.0, min(TILE_OPERATIONS / operations, TILE_BYTES / max(output_bytes, 1.0)))
     if tile_members is None:
         tile_members = _whole_batches(min(members, max(1, int(pairs))))
     if tile_sites is None:
-        tile_sites = max(1, min(sites, int(pairs / tile_members)))
+        fitting = TILE_BYTES / max(tile_members * output_bytes + site_bytes, 1.0)
+        tile_sites = max(1, min(sites, int(pairs / tile_members), int(fitting)))
     return Tiling(members, sites, min(tile_members, _whole_batches(members)), min(tile_sites, sites))
 
 

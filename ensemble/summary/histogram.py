@@ -6,13 +6,14 @@ that histograms of different tiles can be added.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 # The pilot's range is widened by this part of itself on either side: members outside go to the two end bins.
 WIDEN = 0.5
-# Members of this many numbers are binned at once, to keep temporary arrays small.
+# This many numbers are binned at once, to keep temporary arrays small: all members of some sites, if they fit.
 BLOCK_NUMBERS = 500_000
 # Stands for the width of a bin that has none, so that only the pilot's own value falls into it.
 NO_WIDTH = 1e-200
@@ -84,17 +85,25 @@ def tile_histogram(values: np.ndarray, failed: np.ndarray, bins: Bins | None) ->
     cells = values.shape[1:]
     if bins is None:
         return np.zeros((*cells, 0), np.int64)
-    slots, number = bins.number + 2, int(np.prod(cells))
-    first = slots * np.arange(number).reshape(cells)
-    per_unit = 1.0 / np.where(bins.width > 0, bins.width, NO_WIDTH)
-    counts = np.zeros(number * slots, np.int64)
-    step = max(1, BLOCK_NUMBERS // max(number, 1))
-    for start in range(0, len(values), step):
-        block, fails = values[start : start + step], failed[start : start + step]
-        place = _slots(block, fails == 0, bins, per_unit) + first
-        chosen = place if not fails.any() else place[np.broadcast_to(_over_cells(fails == 0, place.ndim), place.shape)]
-        counts += np.bincount(chosen.ravel(), minlength=number * slots)
-    return counts.reshape(*cells, slots)
+    counts = np.zeros((*cells, bins.number + 2), np.int64)
+    scenarios, sites, *dims = cells
+    of_site = max(1, scenarios * math.prod(dims))
+    columns = max(1, BLOCK_NUMBERS // (of_site * max(1, len(values))))
+    rows = max(1, BLOCK_NUMBERS // (of_site * columns))
+    for first in range(0, sites, columns):
+        here = slice(first, first + columns)
+        for start in range(0, len(values), rows):
+            block = slice(start, start + rows)
+            counts[:, here] += _counted(values[block, :, here], failed[block, here] == 0, bins.at(here))
+    return counts
+
+
+def _counted(values: np.ndarray, used: np.ndarray, bins: Bins) -> np.ndarray:
+    """:func:`tile_histogram` of a block that is small enough for temporary arrays."""
+    cells, slots = values.shape[1:], bins.number + 2
+    place = _slots(values, used, bins) + slots * np.arange(math.prod(cells)).reshape(cells)
+    chosen = place if used.all() else place[np.broadcast_to(_over_cells(used, place.ndim), place.shape)]
+    return np.bincount(chosen.ravel(), minlength=math.prod(cells) * slots).reshape(*cells, slots)
 
 
 def _over_cells(used: np.ndarray, ndim: int) -> np.ndarray:
@@ -102,8 +111,9 @@ def _over_cells(used: np.ndarray, ndim: int) -> np.ndarray:
     return used.reshape(used.shape[0], 1, used.shape[1], *(1,) * (ndim - 3))
 
 
-def _slots(values: np.ndarray, used: np.ndarray, bins: Bins, per_unit: np.ndarray) -> np.ndarray:
+def _slots(values: np.ndarray, used: np.ndarray, bins: Bins) -> np.ndarray:
     """Slot of each value: 0 is underflow, 1 the first bin, ``number + 1`` overflow; anything where not used."""
+    per_unit = 1.0 / np.where(bins.width > 0, bins.width, NO_WIDTH)
     if not used.all():
         values = np.where(_over_cells(used, values.ndim), values, bins.low)
     scaled = values - bins.low

@@ -51,12 +51,15 @@ class Packing:
 
     def pack(self, summary: Summary) -> np.ndarray:
         """The summary as float64, shape (length,); counts stay exact (below 2**53)."""
-        parts = []
+        vector, start = np.empty(self.length), 0
         for name, shape in zip(Summary._fields, self.shapes, strict=True):
-            array = np.asarray(getattr(summary, name), dtype=np.float64)
-            fill = {"minimum": np.inf, "maximum": -np.inf}.get(name, 0.0)
-            parts.append(_filled(array, shape, fill).ravel())
-        return np.concatenate(parts)
+            stop = start + math.prod(shape)
+            field, values = vector[start:stop].reshape(shape), getattr(summary, name)
+            if values.shape != shape:  # a short last tile lacks sites
+                field[...] = {"minimum": np.inf, "maximum": -np.inf}.get(name, 0.0)
+            field[tuple(slice(length) for length in values.shape)] = values
+            start = stop
+        return vector
 
     def unpack(self, vector: np.ndarray) -> Summary:
         """The summary behind a vector of :meth:`pack`."""
@@ -68,9 +71,3 @@ class Packing:
             fields.append(field.astype(np.int64) if counted else field)
             start = stop
         return Summary(*fields)
-
-
-def _filled(array: np.ndarray, shape: tuple[int, ...], fill: float) -> np.ndarray:
-    """Lengthen the site axis of a short last tile."""
-    missing = [(0, wanted - got) for wanted, got in zip(shape, array.shape, strict=True)]
-    return np.pad(array, missing, constant_values=fill)
