@@ -204,3 +204,19 @@ def test_noise_on_the_pools_of_rothc_is_the_filters_likelihood(x64):
     _, densities = filtered(State(start, jnp.zeros((4, 4))), dates)
     dense = gaussian_log_density(measured - simulated, covariance)
     assert abs(float(densities.sum() - dense)) < 1e-10 * abs(float(dense))
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_rothc_at_some_records_is_rothc(x64, steps):
+    from ensemble.models.base import BuildSettings
+    from ensemble.models.examples import example_inputs
+    from ensemble.models.registry import builtin_models
+    from ensemble.models.rothc_calibration import STOCKS, at_records
+
+    model, records = builtin_models()["rothc"], (0, 3, 8)
+    settings = BuildSettings(model.default_options() | {"fractions": True}, steps, STOCKS)
+    inputs = example_inputs(model, years=10)
+    whole, some = model.simulator(settings)(inputs), at_records(settings, records)(inputs)
+    for name in STOCKS:
+        np.testing.assert_allclose(some[name], np.broadcast_to(whole[name], (120 // steps,))[list(records)], rtol=1e-12)
+    assert at_records(BuildSettings(model.default_options(), steps, ("soc", "co2")), records) is None

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ensemble.models.base import Arrays, BuildSettings, Simulate
-from ensemble.models.decomposition import Pools, add, decay, kept_parts
+from ensemble.models.decomposition import Pools, add, decay, decay_vector, kept_parts
 from ensemble.models.initial_pools import (
     equilibrium,
     fraction_pools,
@@ -258,6 +258,27 @@ def _run_rates(site: Site, drivers: Drivers) -> jax.Array:
     year = part(drivers, slice(LEAD))
     deficit = recurring_deficit(year.water, year.cover, site.limits)
     return rate_factors(site, deficit, part(drivers, slice(LEAD, None))).rate
+
+
+def pools_by_month(inputs: Inputs, settings: BuildSettings, start: jax.Array) -> jax.Array:
+    """Active pools (dpm, rpm, bio, hum) at the end of every month, t C/ha, shape (n, 4).
+
+    Args:
+        inputs: from :func:`prepare`.
+        settings: options; records play no part.
+        start: pools before the first month, t C/ha, shape (4,).
+    """
+    site, drivers = make_site(inputs, settings.options), make_drivers(inputs, settings.options)
+    run = _run_months(inputs, initial_state(inputs, settings.options), settings.options)
+    kept = jnp.stack(kept_parts(_run_rates(site, drivers), site.kinetics), axis=1)
+    arriving = jnp.stack(site.arriving(run), axis=1)
+
+    def month(pools: jax.Array, drivers: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        kept, new = drivers
+        pools = decay_vector(pools, kept, site.kinetics) + new
+        return pools, pools
+
+    return jax.lax.scan(month, start, (kept, arriving))[1]
 
 
 def affine_segments(inputs: Arrays, settings: BuildSettings, boundaries: Sequence[int]) -> Affine:
