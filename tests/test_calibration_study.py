@@ -136,6 +136,22 @@ def test_wrong_observations_are_refused_by_the_command(tmp_path, header, row, me
     [
         ("error: {absolute: 0.5}", "units: t C/ha, error: {absolute: 0.5}", "level: unit 't C/ha' is not allowed here"),
         ("shared_by: [time]", "shared_by: [weather]", "errors.date: the observations have no column 'weather'"),
+        (
+            "shared_by: [time]",
+            "variable: soc",
+            "calibrate.errors.date.variable: no observation is of 'soc'; allowed: level",
+        ),
+        ("likelihood: normal", "likelihood: {soc: normal}", "calibrate.likelihood.soc: no observation is of 'soc'"),
+        (
+            "  draws",
+            "  vary: {push: {spread: 1}}\n  draws",
+            "vary.push: there is no such number under uncertain; allowed:",
+        ),
+        (
+            STUDY[STUDY.index("uncertain") : STUDY.index("observations")],
+            "",
+            "calibrate: nothing is free: give the numbers",
+        ),
     ],
 )
 def test_nothing_is_written_of_a_calibration_that_cannot_be(tmp_path, old, new, message):
@@ -144,6 +160,18 @@ def test_nothing_is_written_of_a_calibration_that_cannot_be(tmp_path, old, new, 
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "fit.zarr").exists()
+
+
+def test_units_of_a_netcdf_table_are_its_own(tmp_path):
+    study = folder(tmp_path, STUDY.replace("data.csv", "data.nc").replace(", error: {absolute: 0.5}", ""))
+    for value, error, message in (
+        ("kg", "kg", "data.nc:1: value: level: unit 'kg' is not allowed here"),
+        ("1", "%", "data.nc:1: error: its unit '%' is not that of value, '1'"),
+    ):
+        columns = {"value": ("time", [1.4, 2.8], {"units": value}), "error": ("time", [0.5, 0.5], {"units": error})}
+        xr.Dataset(columns, {"time": [2000, 2004]}).to_netcdf(tmp_path / "data.nc")
+        with pytest.raises(InputError, match=re.escape(message)):
+            load_plan(study, (), None, None)
 
 
 def test_fewer_observations_than_parameters_are_said(tmp_path):

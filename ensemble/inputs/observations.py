@@ -183,12 +183,17 @@ def _factor(study: StudyFile, table: Table, row: int, spec: OutputSpec) -> float
     try:
         return conversion(written or table.units.get("value") or spec.units, spec.units)[0]
     except ValueError as error:
+        if not written:  # the unit stands in the table itself
+            raise table.error(row, "value", f"{spec.name}: {error}") from None
         raise study.error(("observations", "units"), f"{spec.name}: {error}") from None
 
 
 def _errors(study: StudyFile, table: Table, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
     model = study.record.observations and study.record.observations.error
     if "error" in table.columns:
+        unit, own = table.units.get("value", ""), table.units.get("error")
+        if own is not None and own != unit:
+            raise table.error(0, "error", f"its unit '{own}' is not that of value, '{unit}'")
         errors = table.numbers("error", blank=np.nan if model else None) * factors
     elif model is not None:
         errors = np.full(len(table), np.nan)

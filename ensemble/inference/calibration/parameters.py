@@ -144,11 +144,16 @@ def make_parameters(plan: Plan, settings: Calibrate, rows: pd.DataFrame) -> Para
         rows: observations, with the number of their ``pair`` of scenario and site.
 
     Raises:
-        InputError: an uncertain option, a prior without density, or groups that cannot be.
+        InputError: nothing is free, an uncertain option, a prior without density, or groups that cannot be.
     """
     for option in plan.uncertainty.options:
         text = "a calibration cannot draw an option; calibrate once for each of its values"
         raise plan.study.error(("uncertain", option.label), text)
+    for label in set(settings.vary) - {scalar.label for scalar in plan.uncertainty.scalars}:
+        names = ", ".join(scalar.label for scalar in plan.uncertainty.scalars)
+        raise plan.study.error(
+            ("calibrate", "vary", label), f"there is no such number under uncertain; allowed: {names}"
+        )
     groups, members = _groups(plan, settings, rows)
     sites = np.array([plan.sites.index(site) for site in groups["site"]])
     entries = [_input(plan, settings, scalar, sites, groups) for scalar in plan.uncertainty.scalars]
@@ -157,11 +162,8 @@ def make_parameters(plan: Plan, settings: Calibrate, rows: pd.DataFrame) -> Para
         for label, (key, spread, units, text) in spreads(settings).items()
         if isinstance(spread, Mapping) or key[0] == "vary"
     ]
-    for label in set(settings.vary) - {scalar.label for scalar in plan.uncertainty.scalars}:
-        names = ", ".join(scalar.label for scalar in plan.uncertainty.scalars)
-        raise plan.study.error(
-            ("calibrate", "vary", label), f"there is no such number under uncertain; allowed: {names}"
-        )
+    if not entries:
+        raise plan.study.error(("calibrate",), "nothing is free: give the numbers to calibrate under uncertain")
     bare = Parameters(tuple(entries), groups, members, np.empty(0))
     return replace(bare, mixing=_mixing(plan, bare))
 

@@ -125,7 +125,8 @@ def checked_rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
     """The observations of a plan that fit its model, with ``held_out``.
 
     Raises:
-        InputError: there are none, a hold-out that names nothing, another depth, or an output with axes besides time.
+        InputError: there are none, a hold-out, a likelihood or an error that names nothing, another depth, or an output
+            with axes besides time.
     """
     rows = plan.observations.reset_index(drop=True).copy()
     if rows.empty:
@@ -144,12 +145,25 @@ def checked_rows(plan: Plan, settings: Calibrate) -> pd.DataFrame:
     if held.all():
         raise plan.study.error(("calibrate", "hold_out"), "every observation is held out; none is left to fit")
     _refuse_other_depth(plan, rows)
+    _refuse_unobserved(plan, settings, rows)
     dims = {spec.name: spec.dims for spec in plan.outputs}
     for name in rows["variable"].unique():
         if set(dims[name]) - {"time"}:
             text = f"{name} has the axes {', '.join(dims[name])}; a calibration needs an output along time alone"
             raise plan.study.error(("observations",), text)
     return rows.assign(held_out=held)
+
+
+def _refuse_unobserved(plan: Plan, settings: Calibrate, rows: pd.DataFrame) -> None:
+    """Refuse a likelihood or an error of an output that no row measures: it would have no effect."""
+    observed = tuple(rows["variable"].unique())
+    named = {("errors", name, "variable"): entry.variable for name, entry in settings.errors.items() if entry.variable}
+    if isinstance(settings.likelihood, dict):
+        named |= {("likelihood", name): name for name in settings.likelihood}
+    for key, name in named.items():
+        if name not in observed:
+            text = f"no observation is of '{name}'; allowed: {', '.join(observed)}"
+            raise plan.study.error(("calibrate", *key), text)
 
 
 def _refuse_other_depth(plan: Plan, rows: pd.DataFrame) -> None:
