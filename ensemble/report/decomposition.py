@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel, Remark, Section, Table
 from ensemble.report.drawing import FAINT, INK, PALETTE, draw, swatch, tint
-from ensemble.report.numbers import MISSING, number, percent
+from ensemble.report.numbers import MISSING, number, percent, three_digits
 from ensemble.report.results import decimal_years
 
 # Inputs that are drawn one by one; the others are drawn together.
@@ -47,7 +47,11 @@ class _View:
         self.scenarios = [str(name) for name in data["scenario"].values]
         self.titles = {name: titles.get(name) or name.replace("_", " ") for name in self.scenarios}
         self.inputs = [str(name) for name in data["parameter"].values]
-        noun = str(data[f"{output}_variance"].attrs["long_name"]).split(":")[0]
+        variance = data[f"{output}_variance"].attrs
+        noun, self.unit = (
+            str(variance["long_name"]).split(":")[0],
+            str(variance["units"]).removeprefix("(").removesuffix(")2"),
+        )
         self.noun = f"the {noun}" if self.region else noun
         self.timed = "time" in self.data[f"{output}_variance"].dims
         self.years = decimal_years(self.data["time"].values) if self.timed else np.zeros(1)
@@ -301,17 +305,14 @@ def _measure_section(view: _View) -> Section:
             _name(view.inputs[g]),
             *((_fall(float(halved[g]), variance),) if some else ()),
             _fall(float(removed[g]), variance),
-            number(float(max(variance - max(removed[g], 0.0), 0.0) ** 0.5), variance**0.5 / 20.0),
+            three_digits(max(variance - max(removed[g], 0.0), 0.0) ** 0.5),
         )
         for g in order
     )
-    falls = (
-        ("variance falls if its error is halved", "if it is removed")
-        if some
-        else ("variance falls if its error is removed",)
-    )
-    header = ("input", *falls, "standard deviation then")
-    caption = f"What to measure next: expected effect on {view.noun} at the last record; the standard deviation is now {number(variance**0.5, variance**0.5 / 20.0)}."
+    halving = ("variance falls if its error is halved", "if it is removed")
+    falls = halving if some else ("variance falls if its error is removed",)
+    header = ("input", *falls, f"standard deviation then ({view.unit})")
+    caption = f"What to measure next: expected effect on {view.noun} at the last record; the standard deviation is now {three_digits(variance**0.5)} {view.unit}."
     if len(view.scenarios) > 1:
         caption += f" Scenario: {view.titles[scenario]}."
     return Section(

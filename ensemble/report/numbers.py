@@ -36,6 +36,11 @@ def number(value: float, scale: float | None = None, significant: int | None = N
     return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) != 0 else text.replace("-", "")
 
 
+def three_digits(value: float) -> str:
+    """A number of three digits and no more, for a standard deviation: a total in tonnes is not known to seven."""
+    return number(float(f"{value:.3g}"), significant=3)
+
+
 def signed(value: float, scale: float | None = None) -> str:
     """A number with its sign spelt out; gains are +."""
     text = number(value, scale)
