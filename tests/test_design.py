@@ -192,6 +192,7 @@ def test_half_range():
     inside, moved = keep_inside(soc, (0.1, np.inf))
     assert inside.min() == 0.1
     assert moved.sum() == 1
+    assert not keep_inside(design.values("soc", np.arange(5), 0.87), (0.1, np.inf))[1].any()  # 0.87 - 0.77, rounded
     # The half range of a linear model is its slope times the error.
     y = 4.0 * soc[:, 1] - 7.0 * design.values("bd", np.arange(5), 1.3)
     assert abs(y[2] - y[1]) / 2 == pytest.approx(4.0 * 0.77)

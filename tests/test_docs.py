@@ -4,12 +4,15 @@ import ast
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from studies import write_study
+from typer.testing import CliRunner
 
+from ensemble.cli import app
 from ensemble.config import load_study
 from ensemble.config.reference import study_reference
 from ensemble.models.registry import builtin_models
@@ -38,6 +41,18 @@ def test_python_page(tmp_path, monkeypatch):
         for code in blocks("docs/python.md", "python"):
             exec(code, names)
     assert "('scenario', 'site', 'time')" in printed.getvalue()
+
+
+def test_stocks_page(tmp_path, monkeypatch):
+    """The example that users are told to copy."""
+    (shown,) = blocks("docs/stocks.md", "bash")
+    table, command = re.fullmatch(r"cat > my_fields.csv <<'END'\n(.*?)END\nensemble (.*)\n", shown, re.DOTALL).groups()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_fields.csv").write_text(table)
+    found = CliRunner().invoke(app, shlex.split(command))
+    assert found.exit_code == 0, found.output
+    assert "Home meadow: 71.0 (62." in found.output
+    assert len((tmp_path / "my_stocks.csv").read_text().splitlines()) == 3
 
 
 def test_own_model_page(tmp_path):

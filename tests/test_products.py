@@ -103,7 +103,7 @@ def build(settings):
 LINE = Model(
     name="line", title="stock on a line", build=build, time=TimeAxis("year", per_year=1),
     inputs=(
-        InputSpec("start", "t C/ha", "stock"), InputSpec("slope", "1", "shared by all points"),
+        InputSpec("start", "t C/ha", "stock", support=(0, 1e4)), InputSpec("slope", "1", "shared by all points"),
         InputSpec("effect", "1", "of a point"), InputSpec("practice", "1", "practice", dims=("time",)),
     ),
     outputs=(OutputSpec("soc", "t C/ha", "stock", dims=("time",)),),
@@ -162,6 +162,43 @@ def test_the_analytical_route_and_the_sample_size_of_a_study_by_hand(tmp_path):
     assert float(found.attrs["floor"]) == pytest.approx(student_factor(2 / 3, np.inf) * 0.1, rel=0.02)
     page = (tmp_path / "run.report.html").read_text()
     assert "analytical (Eqs 60-64)" in page and "points needed" in page
+
+
+def line_store(folder, design):
+    """A finished run of the line model at two points with a design that sets inputs."""
+    (folder / "points.csv").write_text("site,effect\nA,0.5\nB,1.5\n")
+    (folder / "line.py").write_text(LINE)
+    (folder / "study.yaml").write_text(LINES[: LINES.index("uncertain:")] + design)
+    result = run_plan(load_plan(folder / "study.yaml", (), None, None), folder / "run.zarr", quiet=True)
+    return open_store(folder / "run.zarr"), result, (folder / "run.report.html").read_text()
+
+
+def test_half_ranges_of_a_study_by_hand(tmp_path):
+    """start 50 less 60 would be negative: moved to 0, flagged and counted. Nothing is called an interval."""
+    design = "design: {type: half_range, errors: {slope: 0.1, start: 60}}\n"
+    store, result, page = line_store(tmp_path, design)
+    found, effect = store.dataset("half_range").load(), np.array([0.5, 1.5])
+    gain = found["gain_half_range"].sel(scenario="cover")
+    np.testing.assert_allclose(found["gain_base"].sel(scenario="cover"), 0.2 * effect)
+    np.testing.assert_allclose(gain.sel(input="slope"), 0.1 * 0.2 * effect)
+    np.testing.assert_allclose(gain.sel(input="start"), 0, atol=1e-12)
+    np.testing.assert_allclose(found["value_half_range"].sel(input="start"), (110 - 0) / 2)
+    assert found["moved"].values.tolist() == [[False, False], [True, True]]
+    assert "start: at 2 sites an error was cut short" in page
+    assert "90 % interval" not in page and "Monte Carlo" not in page
+    assert (
+        "mean yearly gain 0.20 t C/ha/yr, slope ± 0.1 moves it by 0.020 and start ± 60 moves it by 0"
+        in result.headline[0]
+    )
+
+
+def test_a_sweep_draws_its_curves(tmp_path):
+    store, result, page = line_store(
+        tmp_path, "design: {type: sweep, levels: {start: [10, 20], slope: {start: 1, stop: 3, step: 1}}}\n"
+    )
+    assert store.dataset("members").sizes["member"] == 6
+    assert "along slope 1 to 3. Each" in result.headline[0]
+    assert 'id="sweep"' in page and "90 % interval" not in page
 
 
 def test_totals_of_a_study_by_class(credit_store):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, member
 from ensemble.pipeline.credits import GROUP as CREDITS
 from ensemble.pipeline.decomposing import GROUP as DECOMPOSITION
 from ensemble.pipeline.decomposition_totals import GROUP as TOTALS_DECOMPOSITION
+from ensemble.pipeline.half_ranges import GROUP as HALF_RANGE
 from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.inventories import GROUP as INVENTORY
 from ensemble.pipeline.layout import FLAGS, STAGE
@@ -27,11 +28,11 @@ from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, render, run_report
 from ensemble.report.column import column_section
 from ensemble.report.error_budget import error_budget_section
+from ensemble.report.half_range import half_range_section
 from ensemble.report.indicators import indicators_section
 from ensemble.report.mapped import is_grid, maps_figure
 from ensemble.report.observed import group_name
-from ensemble.report.product_figures import sweep_figure
-from ensemble.report.products import credits_section, totals_section, zones_section
+from ensemble.report.products import credits_section, sweep_section, totals_section, zones_section
 from ensemble.report.rates import inventory_section, rates_section
 from ensemble.store import Place, Store, open_store, write_whole
 from ensemble.summary.skill import group_skill
@@ -62,7 +63,7 @@ def write_store_report(store: Store) -> tuple[Place, tuple[str, ...]]:
     write_whole(path, render(content).encode())
     groups = [] if results.groups is None else results.groups.to_dict("records")
     sentences = [f"{group_name(results, row)}: {row['sentence']}" for row in groups]
-    return path, (content.headline, *sentences)
+    return path, (*content.sentences, *sentences)
 
 
 def _more(store: Store, results: Results) -> tuple[Section, ...]:
@@ -72,18 +73,16 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
         sections.append(maps)
     curves = sweep_curves(store, results.main)
     if curves is not None:
-        lead = "Each input was set to its levels in turn, the others at their base."
-        sections.append(Section("Sweep", lead, figures=(sweep_figure(curves),)))
-    if store.has_group(SEQUESTRATION):
-        sections.append(rates_section(store.dataset(SEQUESTRATION).load(), _places(store), dict(results.titles)))
-    if store.has_group(INVENTORY):
-        sections.append(inventory_section(store.dataset(INVENTORY).load()))
-    if store.has_group(CREDITS):
-        sections.append(credits_section(store.dataset(CREDITS).load()))
-    if store.has_group(TOTALS):
-        sections.append(totals_section(store.dataset(TOTALS).load()))
-    if store.has_group(ZONES):
-        sections.append(zones_section(store.dataset(ZONES).load()))
+        sections.append(sweep_section(curves))
+    products: dict[str, Callable[[xr.Dataset], Section]] = {
+        HALF_RANGE: lambda data: half_range_section(data, results.titles),
+        SEQUESTRATION: lambda data: rates_section(data, _places(store), dict(results.titles)),
+        INVENTORY: inventory_section,
+        CREDITS: credits_section,
+        TOTALS: totals_section,
+        ZONES: zones_section,
+    }
+    sections += [make(store.dataset(group).load()) for group, make in products.items() if store.has_group(group)]
     if store.has_group(DECOMPOSITION):
         data = store.dataset(DECOMPOSITION).load()
         sections += decomposition_sections(data, results.main, results.titles)
@@ -163,6 +162,7 @@ def results_of(store: Store) -> Results:
         limits=LIMITS,
         title=str(store.attrs["title"]),
         footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
+        sampled=study["design"]["type"] not in ("half_range", "sweep"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ensemble.pipeline import credits, indicators, inventories, sequestration, totals, zones
+from ensemble.pipeline import credits, half_ranges, indicators, inventories, sequestration, totals, zones
 from ensemble.pipeline.assessing import STATISTICS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
@@ -99,6 +99,7 @@ def _write_products(plan: Plan, store: StoreWriter) -> None:
     """What the study wants made of its members: totals, zones, rates, inventory, credits, indicators."""
     record = plan.study.record
     products = {
+        half_ranges.GROUP: (plan.design.kind == "half_range" and plan.keep_members, half_ranges.half_ranges_of),
         totals.GROUP: (record.totals, totals.totals_of),
         zones.GROUP: (record.mapping and record.mapping.zones, zones.zones_of),
         sequestration.GROUP: (record.sequestration, sequestration.sequestration_of),

@@ -53,4 +53,4 @@ def sweep_curves(store: Store, output: str) -> xr.Dataset | None:
         "inputs": list(levels), "what": what, "unit": unit, "sites": members.sizes["site"],
         "scenario": str(members["scenario"].values[0]),
     }  # fmt: skip
-    return xr.Dataset(variables, {"site": members["site"].values[:SITES].astype(str)}, attributes)
+    return xr.Dataset(variables, {"site": [str(site) for site in members["site"].values[:SITES]]}, attributes)

@@ -121,6 +121,7 @@ class ReportContent:
         answers: the numbers behind the headline, one a scenario.
         sections: in order.
         footer: program, version, date-free provenance in one line.
+        sentences: the headline and whatever else answers the study, for the end of a run.
     """
 
     title: str
@@ -129,3 +130,4 @@ class ReportContent:
     answers: tuple[Answer, ...]
     sections: tuple[Section, ...]
     footer: str = ""
+    sentences: tuple[str, ...] = ()

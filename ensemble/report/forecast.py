@@ -62,7 +62,7 @@ def _answer(results: Results, scenario: str, site: str) -> Answer:
             details.append(f"{100 * level:g} % {kind}: {interval(edges[low], edges[high])}")
     details.append(f"standard deviation: {number(sd)}" if np.isfinite(sd) else "one member, no spread")
     details += [f"Monte Carlo error of the mean: {number(error, error)}"] if np.isfinite(error) else []
-    title = results.title_of(scenario) if len(results.scenarios) > 1 else ""
+    title = results.panel_title(scenario, site)
     shade = colour(results.scenarios.index(scenario))
     return Answer(title, f"{number(mean, sd)} {results.unit}", tuple(details), shade)
 

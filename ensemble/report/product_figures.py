@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ from ensemble.report.numbers import fitted, number
 MARKS = {"independent": ("o", 0), "modelled": ("s", 1), "dependent": ("^", 2)}
 WORDS = {"independent": "independent", "modelled": "as modelled", "dependent": "fully dependent"}
 SHOWN_CLASSES = 12
+SITE_MARKS = ("o", "s", "^", "D", "v", "X", "P", "<", "*")
 
 
 def totals_figure(totals: xr.Dataset) -> Figure:
@@ -173,11 +176,16 @@ def sweep_figure(sweeps: xr.Dataset) -> Figure:
                     color=colour(index),
                     linestyle=styles[index // 3 % 3],
                     linewidth=1.8,
+                    marker=SITE_MARKS[index % len(SITE_MARKS)],
+                    markevery=(0, max(1, len(levels) // 6)),
+                    markersize=5,
                     label=fitted(site, 16),
                 )
             if response.min() < 0 < response.max():
                 axes.axhline(0, color=INK, linewidth=0.8)
-            axes.set_xlabel(f"{sweeps[f'{name}_level'].attrs['long_name']}, {sweeps[f'{name}_level'].attrs['units']}")
+            unit = sweeps[f"{name}_level"].attrs["units"]
+            what = sweeps[f"{name}_level"].attrs["long_name"] + ("" if unit == "1" else f", {unit}")
+            axes.set_xlabel(fill(what, 36))
             axes.set_ylabel(sweeps.attrs["unit"])
             axes.grid(axis="y")
             if name == sweeps.attrs["inputs"][0]:

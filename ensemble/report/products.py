@@ -6,8 +6,23 @@ import numpy as np
 import xarray as xr
 
 from ensemble.report.content import Remark, Section, Table
-from ensemble.report.numbers import interval, number
-from ensemble.report.product_figures import credits_figure, totals_figure
+from ensemble.report.numbers import MISSING, interval, number
+from ensemble.report.product_figures import credits_figure, sweep_figure, totals_figure
+
+
+def sweep_section(curves: xr.Dataset) -> Section:
+    """What an output does along each swept input, the others at their base."""
+    parts = []
+    for name in curves.attrs["inputs"]:
+        levels, response = curves[f"{name}_level"], curves[f"{name}_response"].median("site").values
+        unit = "" if levels.attrs["units"] == "1" else f" {levels.attrs['units']}"
+        span = f"{float(levels[0]):g} to {float(levels[-1]):g}{unit}"
+        parts.append(f"from {number(float(response[0]))} to {number(float(response[-1]))} along {name} {span}")
+    lead = (
+        f"{curves.attrs['what']}, {curves.attrs['unit']}, median of {curves.sizes['site']} sites: {'; '.join(parts)}. Each input was set "
+        "to its levels in turn, the others at their base."
+    )
+    return Section("Sweep", lead, figures=(sweep_figure(curves),), answer=True)
 
 
 def totals_section(totals: xr.Dataset) -> Section:
@@ -88,10 +103,10 @@ def credits_section(credits: xr.Dataset) -> Section:
 
     lead = (
         f"{number(value('credited_total'))} t CO2e are credited for {credits.attrs['years']} after a deduction of "
-        f"{100 * value('deduction'):.1f} % ({credits.attrs['rule_title']}): {number(value('mean'))} t CO2e/ha with a standard "
+        f"{100 * value('deduction'):.1f} % ({credits.attrs['rule_title']}): {number(value('mean'), value('standard_error'))} t CO2e/ha with a standard "
         f"error of {number(value('standard_error'))}, times {value('factor'):.3f} "
         f"({value('degrees_of_freedom'):g} degrees of freedom). "
-        f"The credited {number(value('credited'))} t CO2e/ha are known to "
+        f"The credited {number(value('credited'), value('credited_standard_error'))} t CO2e/ha are known to "
         f"{number(value('credited_standard_error'))} from {credits.attrs['draws']} draws."
     )
     tables = (_waterfall(credits), _budget(credits), _rules(credits), _dependence(credits))
@@ -119,7 +134,7 @@ def _routes(credits: xr.Dataset) -> Table:
 
 def _sample_size(credits: xr.Dataset) -> Table:
     rows = [
-        (str(name), number(float(credits["points_now"][k])), number(float(credits["wanted_points"][k])))
+        (str(name), *(_points(float(credits[key][k])) for key in ("points_now", "wanted_points")))
         for k, name in enumerate(credits["stratum"].values)
     ]
     text = (
@@ -127,6 +142,10 @@ def _sample_size(credits: xr.Dataset) -> Table:
         f"by area times standard deviation (Neyman). The model's error alone deducts {100 * credits.attrs['floor']:.3g} %, whatever the points."
     )
     return Table(("stratum", "points now", "points needed"), tuple(rows), text)
+
+
+def _points(count: float) -> str:
+    return f"{count:,.0f}" if np.isfinite(count) else MISSING
 
 
 def _waterfall(credits: xr.Dataset) -> Table:
@@ -154,7 +173,7 @@ def _rules(credits: xr.Dataset) -> Table:
     rows = []
     for k, name in enumerate(credits["rule"].values):
         half = float(credits["rule_half_width"][k])
-        shown = "-" if half != half else f"{100 * half:.1f} %"
+        shown = MISSING if half != half else f"{100 * half:.1f} %"
         rows.append(
             (
                 str(name),
@@ -170,11 +189,12 @@ def _rules(credits: xr.Dataset) -> Table:
 
 
 def _dependence(credits: xr.Dataset) -> Table:
+    scale = max(abs(float(credits["credited_total"])) / 300, 1e-6)
     rows = [
         (
             str(name),
             f"{100 * float(credits['dependence_deduction'][k]):.1f} %",
-            number(float(credits["dependence_difference"][k])),
+            number(float(credits["dependence_difference"][k]), scale),
         )
         for k, name in enumerate(credits["dependence"].values)
     ]

@@ -58,9 +58,8 @@ def rates_section(rates: xr.Dataset, places: xr.Dataset, titles: dict[str, str])
         else (_remark(rates.sel(scenario=others[-1])),)
     )
     tables = (Table(header, rows, text), *_region(rates, titles))
-    return Section(
-        "Sequestration rates", lead, remarks, _maps(rates, places, others, titles), tables, (rates.attrs["references"],)
-    )
+    figures, notes = _maps(rates, places, others, titles), (rates.attrs["references"],)
+    return Section("Sequestration rates", lead, remarks, figures, tables, notes, answer=True)
 
 
 def _median(values: xr.DataArray) -> float:
@@ -154,7 +153,7 @@ def _levels(lines: list[dict[str, Any]], unit: str, base: int, year: int, member
                 f"{line[f'{when}_uncertainty']:.0f}",
                 f"{line[f'{when}_uncertainty_approach_1']:.0f}", f"{line[f'{when}_uncertainty_simple']:.0f}",
             )),
-            f"{line['contribution_to_variance']:.0f}",
+            number(float(line["contribution_to_variance"]), 5.0),
             "yes" if line["approach_1_holds"] else "no",
         )
         for line in lines

@@ -55,6 +55,7 @@ class Results:
         reproduce: commands.
         limits: sentences.
         title, footer: of the page.
+        sampled: members differ by draws; otherwise inputs were set one at a time and nothing has an interval.
     """
 
     main: str
@@ -78,6 +79,7 @@ class Results:
     limits: tuple[str, ...] = ()
     title: str = ""
     footer: str = ""
+    sampled: bool = True
 
     @cached_property
     def scenarios(self) -> tuple[str, ...]:

@@ -26,25 +26,32 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
     """
     if not results.shown_sites:
         return _nothing_left(results)
-    headline, cards = answers(results)
+    headline, cards = answers(results) if results.sampled else (_set_one_by_one(results), ())
     sections = [
-        *_findings(results),
+        *(_findings(results) if results.sampled else ()),
         *more,
-        checks_section(results),
+        *([checks_section(results)] if results.sampled else ()),
         failures_section(results),
         provenance_section(results),
     ]
     if results.limits:
         sections.append(limits_section(results))
-    headline = " ".join([*(section.lead for section in more if section.answer), headline])
-    return ReportContent(results.title, _subtitle(results), headline, cards, tuple(sections), results.footer)
+    sentences = (*(section.lead for section in more if section.answer), headline)
+    return ReportContent(
+        results.title, _subtitle(results), sentences[0], cards, tuple(sections), results.footer, sentences
+    )
 
 
 def _nothing_left(results: Results) -> ReportContent:
     """The report of a run of which every member failed."""
     headline = "Every member failed at every site, so there is no answer."
     sections = (failures_section(results), provenance_section(results))
-    return ReportContent(results.title, _subtitle(results), headline, (), sections, results.footer)
+    return ReportContent(results.title, _subtitle(results), headline, (), sections, results.footer, (headline,))
+
+
+def _set_one_by_one(results: Results) -> str:
+    """What is said of members whose inputs were set: they are no sample, so there is no mean and no interval."""
+    return f"{plural(results.used(results.shown_sites[0]), 'member')} of {results.noun}, whose inputs were set one at a time."
 
 
 def _findings(results: Results) -> list[Section]:
