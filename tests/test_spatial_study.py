@@ -200,6 +200,14 @@ def test_wrong_rasters_are_refused(tmp_path, change, message):
         read_grid([Layer("soc", tmp_path / "soc.tif"), Layer("sd", tmp_path / "sd.tif")])
 
 
+def test_an_error_of_zero_is_named_by_its_cell(raster_study):
+    error = np.full((6, 8), 5.0, "float32")
+    error[2, 3] = 0.0
+    write_raster(raster_study.parent / "sd.tif", error)
+    with pytest.raises(InputError, match="sd: row 2, column 3 of the grid: 0 is not allowed as the sd of"):
+        make_plan(load_study(raster_study))
+
+
 def test_a_real_tile_has_the_area_of_its_cells(shared):
     """Sanderman et al. (2017): carbon stock of Britain and Ireland at 10 km, about 10 x 6 km a cell at 53 N."""
     table = read_grid([Layer("soc", shared / "data" / "whrc_tile" / "uk_ie_SOCS_0_30cm_year_2010AD_10km.tif")])

@@ -153,4 +153,9 @@ def _columns(study: StudyFile, base: BaseInputs, key: tuple[str, str], value: An
         return value
     if base.sites.table is None:
         raise study.error(("uncertain", *key), f"'{value}' needs a site table; give the key sites, or a number")
-    return base.sites.table.numbers(value)
+    numbers = base.sites.table.numbers(value)
+    if key[1] in ("sd", "cv") and not (numbers > 0).all():
+        row = int(np.argmax(~(numbers > 0)))
+        text = f"{numbers[row]:g} is not allowed as the {key[1]} of uncertain.{key[0]}; allowed: above 0"
+        raise base.sites.table.error(row, value, f"{text} ({int((~(numbers > 0)).sum())} of {len(numbers)} sites)")
+    return numbers
