@@ -1,11 +1,20 @@
 """Shared fixtures."""
 
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure(config):
+    """Programs that tests of one process have in common are compiled once; children of tests do not share them."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture

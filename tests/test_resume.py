@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from toy_models import STUDY, write_toy
+from toy_models import STUDY, compiled_once, write_toy
 
 from ensemble.errors import Stopped, StoreRefused
 from ensemble.pipeline import load_plan, run_plan
@@ -31,7 +31,7 @@ def test_killed_at_random_moments(tmp_path, members):
     study = write_toy(tmp_path)
     overrides = json.dumps([*SMALL_TILES, f"store.members={members}"])
     arguments = [str(study), str(tmp_path), overrides, "2", "5", "7"]
-    environment = os.environ | {"PYTHONPATH": str(HERE)}
+    environment = os.environ | {"PYTHONPATH": str(HERE)} | compiled_once(tmp_path)
     done = subprocess.run(
         [sys.executable, str(HERE / "kill_and_resume.py"), *arguments],
         env=environment, capture_output=True, text=True, timeout=300, check=True,

@@ -4,11 +4,13 @@ import json
 import subprocess
 
 import pytest
+from studies import write_study
 from toy_models import STUDY, write_toy
 from typer.testing import CliRunner
 
 from ensemble.cli import app
 from ensemble.config import InputError, load_study
+from ensemble.models.registry import NO_USER_CODE
 from ensemble.store import jobs_folder
 
 QUEUE = """
@@ -52,6 +54,25 @@ def test_a_dry_run_prints_a_script_that_bash_accepts_and_writes_nothing(tmp_path
         assert line in done.output, line
     script = done.output[done.output.index("#!/bin/bash") :]
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_names_are_quoted_as_slurm_reads_them_and_never_become_lines(tmp_path):
+    folder = tmp_path / 'a "b" #1 %j'
+    folder.mkdir()
+    study = write_toy(folder)
+    done = ensemble("submit", study, "--dry-run", "--out", folder / "s.zarr")
+    assert done.exit_code == 0, done.output
+    name = str(folder).replace('"', r"\"").replace("%", "%%")
+    assert f'#SBATCH --output="{name}/s.jobs/work-%A_%a.log"' in done.output.splitlines()
+    done = ensemble("submit", study, "--dry-run", "--out", f"{tmp_path}/x\nrm -rf y/s.zarr")
+    assert done.exit_code == 2 and "cannot stand in a job script" in done.stderr
+
+
+def test_jobs_refuse_user_code_where_the_submitter_does(tmp_path, monkeypatch):
+    monkeypatch.setenv(NO_USER_CODE, "")  # restored afterwards: the option sets it
+    done = ensemble("--no-user-code", "submit", write_study(tmp_path), "--dry-run", "--out", tmp_path / "s.zarr")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("ensemble --no-user-code work") == done.output.count("ensemble --no-user-code run") == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_models import write_toy
+from toy_models import compiled_once, write_toy
 
 from ensemble.errors import StoreRefused
 from ensemble.pipeline import load_plan, plan_of_store, run_plan, work_plan
@@ -16,7 +16,7 @@ from ensemble.store import Claims, open_store, read_claims
 from ensemble.store.place import beside
 
 HERE = Path(__file__).parent
-OVERRIDES = ["store.tile.members=16", "design.members=512"]
+OVERRIDES = ["store.tile.members=16", "design.members=256"]
 DROPPED = [*OVERRIDES, "store.members=drop"]
 
 
@@ -27,6 +27,7 @@ def plan_in(folder, overrides=OVERRIDES):
 def test_any_number_of_workers_ends_with_the_bytes_of_one_run(tmp_path):
     arguments = [str(write_toy(tmp_path)), str(tmp_path), json.dumps(DROPPED), json.dumps([1, 2, 4])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    environment |= compiled_once(tmp_path)
     done = subprocess.run(
         [sys.executable, str(HERE / "many_workers.py"), *arguments],
         env=environment, capture_output=True, text=True, timeout=300, check=True,
@@ -35,7 +36,7 @@ def test_any_number_of_workers_ends_with_the_bytes_of_one_run(tmp_path):
     for number, store in report["stores"].items():
         assert store["digest"] == report["local"], number
         assert store["missing"] == 0
-        assert sum(store["counts"]) >= 32  # a tile may be computed twice, never less than once
+        assert sum(store["counts"]) >= 16  # a tile may be computed twice, never less than once
     assert not list(tmp_path.glob("*.claims"))
 
 

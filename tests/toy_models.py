@@ -93,3 +93,8 @@ def write_toy(folder, text=STUDY):
     (folder / "my_model.py").write_text(MODEL_FILE)
     (folder / "study.yaml").write_text(text)
     return folder / "study.yaml"
+
+
+def compiled_once(folder):
+    """Environment of processes that keep their compiled programs in a folder; one that is killed may spoil it."""
+    return {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}

@@ -51,12 +51,16 @@ class Jobs:
 
     def array_script(self, settings: Slurm) -> str:
         """The script of the array."""
-        head = {"array": f"0-{self.elements - 1}", "output": self.folder / "work-%A_%a.log"}
+        head = {"array": f"0-{self.elements - 1}", "output": self._log("work-%A_%a.log")}
         return self._script(settings, head, self.work, "work-${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}")
 
     def finish_script(self, settings: Slurm) -> str:
         """The script of the job that fills gaps, reduces and reports."""
-        return self._script(settings, {"output": self.folder / "finish-%j.log"}, self.finish, "finish-${SLURM_JOB_ID}")
+        return self._script(settings, {"output": self._log("finish-%j.log")}, self.finish, "finish-${SLURM_JOB_ID}")
+
+    def _log(self, name: str) -> str:
+        """A log in the folder, whose own name means nothing to SLURM."""
+        return f"{str(self.folder).replace('%', '%%')}/{name}"
 
     def _script(self, settings: Slurm, head: dict[str, Any], command: Sequence[str], state: str) -> str:
         megabytes = f"{-(-self.memory // 10**6)}M"
@@ -73,7 +77,7 @@ class Jobs:
         }
         lines = [
             "#!/bin/bash",
-            *(f"#SBATCH --{key}={value}" for key, value in options.items() if value is not None),
+            *(f"#SBATCH --{key}={_directive(str(value))}" for key, value in options.items() if value is not None),
             "#SBATCH --requeue",
             *(f"module load {shlex.quote(module)}" for module in settings.modules),
             *(f"export {name}={shlex.quote(value)}" for name, value in settings.environment.items()),
@@ -96,6 +100,20 @@ class Jobs:
             "exit $code",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _directive(value: str) -> str:
+    """A value as SLURM reads it from a script: in quotes where it has more than plain characters.
+
+    Raises:
+        StoreRefused: it has a line break, behind which anything would be a line of the script.
+    """
+    if not value.isprintable():
+        raise StoreRefused(f"the name {value!r} cannot stand in a job script; allowed: names in one line")
+    if re.fullmatch(r"[\w@%+=:,./-]*", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def submit(jobs: Jobs, settings: Slurm) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from ensemble.errors import InputError
 
 # Whole numbers up to here are exact in float64.
 LARGEST_WHOLE = 2.0**53
+# Cells of a column that are looked up to share memory.
+SHARED_CELLS = 4096
 MISSING = ("", "na", "nan", "null", "none", "-", ".")
 
 
@@ -111,25 +114,42 @@ def read_table(file: Path, blamed: InputError | None = None) -> Table:
     """
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+            return _read_rows(file, csv.reader(stream))
     except FileNotFoundError:
         raise blamed or InputError("the file does not exist", file) from None
     except UnicodeDecodeError as error:
         raise InputError(f"the file is not UTF-8 text (byte {error.start})", file) from None
     except (OSError, csv.Error) as error:
         raise InputError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}", file) from None
-    rows = [(line, row) for line, row in rows if any(row) and not row[0].startswith("#")]
-    if len(rows) < 2:
-        raise InputError("the table is empty: a header line and at least one row are needed", file)
-    (header_line, header), body = rows[0], rows[1:]
-    if len(header) == 1 and ";" in header[0]:
-        raise InputError("columns are separated by ';'; allowed: ','", file, header_line)
-    if len(set(header)) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"the column '{twice}' appears twice", file, header_line)
-    for line, row in body:
+
+
+def _read_rows(file: Path, reader: Any) -> Table:
+    """The table of a CSV reader, row by row, so that a long one is held once; equal cells of a column share memory."""
+    header: list[str] = []
+    columns: list[list[str]] = []
+    known: list[dict[str, str]] = []
+    lines: list[int] = []
+    for cells in reader:
+        row, line = [cell.strip() for cell in cells], reader.line_num
+        if not any(row) or row[0].startswith("#"):
+            continue
+        if not header:
+            header, columns, known = row, [[] for _ in row], [{} for _ in row]
+            _check_header(file, header, line)
+            continue
         if len(row) != len(header):
             raise InputError(f"the row has {len(row)} cells; the header has {len(header)}", file, line)
-    columns = {name: [row[index] for _, row in body] for index, name in enumerate(header)}
-    return Table(file, columns, np.array([line for line, _ in body]))
+        lines.append(line)
+        for cell, column, seen in zip(row, columns, known, strict=True):
+            column.append(seen.setdefault(cell, cell) if len(seen) < SHARED_CELLS else seen.get(cell, cell))
+    if not lines:
+        raise InputError("the table is empty: a header line and at least one row are needed", file)
+    return Table(file, dict(zip(header, columns, strict=True)), np.array(lines))
+
+
+def _check_header(file: Path, header: list[str], line: int) -> None:
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError("columns are separated by ';'; allowed: ','", file, line)
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"the column '{twice}' appears twice", file, line)

@@ -32,7 +32,7 @@ def store_of(plan: Plan, out: Place | str | None = None) -> Place:
     if out is not None or written is None:
         return place(Path("results") / f"{plan.study.name}.zarr" if out is None else out)
     found = place(written)
-    return plan.study.path(written) if isinstance(found, Path) else found
+    return place(plan.study.path(written)) if isinstance(found, Path) else found
 
 
 def checked(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.execute.slurm import Jobs, submit
+from ensemble.models.registry import NO_USER_CODE
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.describe import asked_hours, memory_bytes, readable
 from ensemble.pipeline.layout import root_attributes, stage_of
@@ -94,8 +95,9 @@ def _commands(
     """Commands of an element and of the dependent job, by this environment's own program."""
     program = Path(sys.executable).with_name("ensemble")
     name = str(program) if os.access(program, os.X_OK) else "ensemble"
+    ours = (name, "--no-user-code") if os.environ.get(NO_USER_CODE) else (name,)
     study, store = str(plan.study.document.file.absolute()), str(path.absolute())
-    work, finish = (name, "work", store, "--study", study, *arguments), (study, "--out", store, *arguments)
+    work, finish = (*ours, "work", store, "--study", study, *arguments), (study, "--out", store, *arguments)
     if plan.study.record.design.stop is None:
-        return work, (name, "run", *finish)
-    return work, (name, "submit", *finish, *(part for line in setup for part in ("--setup", line)), "--round")
+        return work, (*ours, "run", *finish)
+    return work, (*ours, "submit", *finish, *(part for line in setup for part in ("--setup", line)), "--round")
