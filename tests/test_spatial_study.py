@@ -165,6 +165,43 @@ def test_netcdf_and_zarr_scale_factors_and_fill_values(tmp_path):
         assert table.numbers("area_ha").sum() == pytest.approx(3 * 111.2 * 71.5 * 100, rel=0.02)
 
 
+def north_up_and_climate(folder, latitudes, names=("lat", "lon")):
+    """A GeoTIFF, and a NetCDF of the same numbers as climate centres write them: axes lat and lon, a CF grid mapping."""
+    import xarray as xr
+
+    values = np.random.default_rng(0).uniform(20, 80, (4, 5)).astype("float32")
+    write_raster(folder / "soc.tif", values, crs="EPSG:4326", step=1 / 12, origin=(5.0, 50.0))
+    places = {names[0]: latitudes.astype("float32"), names[1]: (5 + (np.arange(5) + 0.5) / 12).astype("float32")}
+    rows = np.argsort(-latitudes)
+    data = xr.Dataset({"tmp": (names, values[np.argsort(rows)], {"grid_mapping": "crs"})}, places)
+    sphere = {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563}
+    data["crs"] = ((), 0, {"grid_mapping_name": "latitude_longitude", **sphere})
+    data.to_netcdf(folder / "tmp.nc", engine="h5netcdf")
+    return [Layer("soc", folder / "soc.tif"), Layer("tmp", folder / "tmp.nc", "tmp")]
+
+
+@pytest.mark.parametrize("north_first", [True, False])
+def test_a_file_that_runs_from_south_to_north_is_the_same_grid(tmp_path, north_first):
+    latitudes = 50 - (np.arange(4) + 0.5) / 12
+    table = read_grid(north_up_and_climate(tmp_path, latitudes if north_first else latitudes[::-1]))
+    np.testing.assert_array_equal(table.numbers("tmp"), table.numbers("soc"))
+    assert table.numbers("latitude")[0] == pytest.approx(latitudes[0])
+
+
+@pytest.mark.parametrize(
+    ("steps", "names", "message"),
+    [
+        ([0.5, 1.5, 2.5, 4.0], ("lat", "lon"), "steps along y differ"),
+        ([0.5, 1.5, 2.5, 3.5], ("row", "lon"), "the raster has no axis y .lat, latitude, northing.; found: row, lon"),
+        ([1.0, 2.0, 3.0, 4.0], ("lat", "lon"), "another grid or CRS than soc.tif"),
+    ],
+)
+def test_grids_that_are_none_or_others_are_refused(tmp_path, steps, names, message):
+    layers = north_up_and_climate(tmp_path, 50 - np.array(steps) / 12, names)
+    with pytest.raises(InputError, match=message):
+        read_grid(layers)
+
+
 def test_a_soilgrids_tile_gives_a_distribution_for_each_cell(tmp_path):
     """The layout of SoilGrids: mean, Q0.05, Q0.5 and Q0.95 of soc in dg/kg, factor 0.1 to g/kg."""
     from ensemble.inputs.distributions import make_distribution

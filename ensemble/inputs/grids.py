@@ -20,6 +20,8 @@ Floats = NDArray[np.floating[Any]]
 # Values that stand for "no data" in many files without being declared, and the share of cells that betrays one.
 SPIKES = (-32768.0, -32767.0, -9999.0, -999.0, -99.0, 255.0, 32767.0, 65535.0, 0.0)
 SPIKE_SHARE = 0.10
+# What the axes of a grid are called.
+AXES = {"y": ("y", "lat", "latitude", "northing"), "x": ("x", "lon", "longitude", "easting")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +170,57 @@ def _place_columns(grid: Grid) -> dict[str, Floats]:
 
 
 def same_place(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Whether two grids from :func:`place_of` are one."""
-    return one[:2] == other[:2] and np.allclose(one[2], other[2], rtol=1e-7, atol=1e-9)
+    """Whether two grids from :func:`place_of` are one: corners apart by less than 1 % of a cell, one CRS."""
+    if one[0] != other[0] or not _same_crs(one[1], other[1]):
+        return False
+    for cells, here in ((one[0][1], 0), (one[0][0], 2)):
+        start, step = (abs(one[2][k] - other[2][k]) for k in (here, here + 1))
+        if start + cells * step > 0.01 * abs(one[2][here + 1]):
+            return False
+    return True
+
+
+def _same_crs(one: str, other: str) -> bool:
+    """Whether two CRS in WKT are one, however they are written; degrees on one ellipsoid are one for cells of a map."""
+    if one == other:
+        return True
+    from pyproj import CRS
+
+    first, second = CRS.from_wkt(one), CRS.from_wkt(other)
+    if first.is_geographic and second.is_geographic:
+        sizes = [(crs.ellipsoid.semi_major_metre, crs.ellipsoid.inverse_flattening) for crs in (first, second)]
+        return bool(np.allclose(*sizes, rtol=1e-6))
+    return first.equals(second, ignore_axis_order=True)
+
+
+def _oriented(band: Any, file: Path) -> Any:
+    """A raster with axes named y and x, rows from north to south and columns from west to east.
+
+    Raises:
+        InputError: it has no such axes, or their steps differ.
+    """
+    found = {str(dim).lower(): str(dim) for dim in band.dims}
+    for axis, names in AXES.items():
+        known = [found[name] for name in names if name in found]
+        if not known:
+            listed = ", ".join(map(str, band.dims))
+            raise InputError(f"the raster has no axis {axis} ({', '.join(names[1:])}); found: {listed}", file)
+        band = band.rename({known[0]: axis}) if known[0] != axis else band
+    for axis in AXES:
+        steps = np.diff(band[axis].values.astype(float)) if axis in band.coords else np.array([])
+        if steps.size and not np.allclose(steps, steps.mean(), rtol=0.01, atol=0):
+            raise InputError(f"steps along {axis} differ; resample the raster to a regular grid", file)
+        if steps.size and (steps[0] > 0) != (axis == "x"):
+            turned = _turned(band.rio.transform(), axis, band.sizes[axis])
+            band = band.isel({axis: slice(None, None, -1)}).rio.write_transform(turned)
+    return band
+
+
+def _turned(affine: Any, axis: str, cells: int) -> Any:
+    """The transform of a grid whose rows or columns were put in the opposite order."""
+    a, b, c, d, e, f = affine[:6]
+    whole = (a, b, c, d, -e, f + e * cells) if axis == "y" else (-a, b, c + a * cells, d, e, f)
+    return type(affine)(*whole)
 
 
 @contextmanager
@@ -193,13 +244,13 @@ def open_raster(file: Path, variable: str | None) -> Iterator[Any]:
             opened = rioxarray.open_rasterio(file, mask_and_scale=False)
             assert isinstance(opened, xr.DataArray)
             with opened:
-                yield opened
+                yield _oriented(opened, file)
             return
         how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if file.is_dir() else {}
         with xr.open_dataset(file, mask_and_scale=False, decode_coords="all", **how) as data:
             if variable not in data:
                 raise InputError(f"there is no variable '{variable}'; found: {', '.join(map(str, data))}", file)
-            yield data[variable]
+            yield _oriented(data[variable], file)
     except (OSError, ValueError, IndexError) as error:
         if isinstance(error, InputError):
             raise
