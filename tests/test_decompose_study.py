@@ -7,6 +7,7 @@ from toy_models import MODEL_FILE, STUDY
 
 from ensemble.config import InputError
 from ensemble.pipeline import decompose_plan, load_plan, run_plan
+from ensemble.pipeline.decomposition_lines import decomposition_lines
 from ensemble.store import open_store
 
 NOISY = STUDY.replace(
@@ -237,6 +238,21 @@ def test_wrong_decompositions_are_refused_before_anything_is_computed(tmp_path, 
     with pytest.raises(InputError, match=message):
         plan_of(tmp_path, text)
     assert not list(tmp_path.glob("*.zarr"))
+
+
+def test_outputs_that_do_not_vary_are_named(tmp_path):
+    empty = LINEAR.replace("initial_carbon: 50", "initial_carbon: 0").replace(
+        "  carbon: {input: initial_carbon, distribution: normal, mean: 50, sd: 4}\n", ""
+    )
+    with pytest.raises(InputError, match=r"no output varies between the members, so shares of its variance are 0/0"):
+        decompose_plan(plan_of(tmp_path, empty), tmp_path / "a.zarr", quiet=True)
+    decompose_plan(plan_of(tmp_path, LINEAR), tmp_path / "b.zarr", quiet=True)
+    data = open_store(tmp_path / "b.zarr").dataset("decomposition").load()
+    assert "shares of the variance at the end" in decomposition_lines(data)[0]
+    constant = data.assign(soc_total=np.nan * data["soc_total"])
+    assert decomposition_lines(constant)[0].endswith(
+        "does not vary between members at the end, so it has no shares (0/0)"
+    )
 
 
 def test_correlated_inputs_by_shapley(tmp_path):

@@ -28,6 +28,9 @@ def _shares(data: xr.Dataset, name: str) -> list[str]:
         here = data.isel(site=0).sel(scenario=scenario)
         here = here.isel({dim: -1 for dim in here.dims if dim in ("time", "depth")})
         what = f"{data.attrs['what']} of {name}" if "what" in data.attrs else name
+        if not np.isfinite(here[f"{name}_total"].values).any():
+            lines.append(f"{what}, {scenario}: does not vary between members at the end, so it has no shares (0/0)")
+            continue
         lines.append(f"{what}, {scenario}: shares of the variance at the end, with 95 % intervals")
         lines.append(f"  {'input':24}{'alone':>18}{'in all':>18}{'Shapley':>10}{'fall if error is halved':>25}")
         total = here[f"{name}_total"].values
