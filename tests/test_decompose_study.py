@@ -241,16 +241,16 @@ def test_wrong_decompositions_are_refused_before_anything_is_computed(tmp_path, 
 
 
 def test_outputs_that_do_not_vary_are_named(tmp_path):
-    empty = LINEAR.replace("initial_carbon: 50", "initial_carbon: 0").replace(
-        "  carbon: {input: initial_carbon, distribution: normal, mean: 50, sd: 4}\n", ""
-    )
+    idle = "uncertain:\n  leak: {distribution: uniform, minimum: 0.9, maximum: 1.1}\n"
+    idle += "  plants: {input: plant_carbon, as: factor, distribution: uniform, minimum: 0.8, maximum: 1.2}\n"
+    constant = LINEAR[: LINEAR.index("uncertain:")] + idle + LINEAR[LINEAR.index("design:") :]
     with pytest.raises(InputError, match=r"no output varies between the members, so shares of its variance are 0/0"):
-        decompose_plan(plan_of(tmp_path, empty), tmp_path / "a.zarr", quiet=True)
+        decompose_plan(plan_of(tmp_path, constant), tmp_path / "a.zarr", quiet=True)
     decompose_plan(plan_of(tmp_path, LINEAR), tmp_path / "b.zarr", quiet=True)
     data = open_store(tmp_path / "b.zarr").dataset("decomposition").load()
     assert "shares of the variance at the end" in decomposition_lines(data)[0]
-    constant = data.assign(soc_total=np.nan * data["soc_total"])
-    assert decomposition_lines(constant)[0].endswith(
+    without = data.assign(soc_total=np.nan * data["soc_total"])
+    assert decomposition_lines(without)[0].endswith(
         "does not vary between members at the end, so it has no shares (0/0)"
     )
 
