@@ -305,7 +305,7 @@ def _measure_section(view: _View) -> Section:
             _name(view.inputs[g]),
             *((_fall(float(halved[g]), variance),) if some else ()),
             _fall(float(removed[g]), variance),
-            three_digits(max(variance - max(removed[g], 0.0), 0.0) ** 0.5),
+            three_digits(float(max(variance - max(removed[g], 0.0), 0.0) ** 0.5)),
         )
         for g in order
     )

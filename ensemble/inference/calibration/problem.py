@@ -281,7 +281,7 @@ def _pool_course(
     if wanted is None or wanted.kind != "pools":
         return None
     names: tuple[str, ...] = tuple(rows["variable"].unique())
-    if model.pool_maps is None or len(names) > 1:
+    if model.pool_maps is None or len(names) != 1:
         text = f"process noise on the pools needs one observed stock of a linear model; {model.name} with {', '.join(names)} is not"
         raise plan.study.error(("calibrate", "model_error"), text)
     records = tuple(sorted({int(record) for record in rows["record"]}))

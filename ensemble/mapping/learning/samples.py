@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -220,7 +220,12 @@ def _classes(learn: Learn, table: Table, kept: NDArray[np.int64]) -> tuple[str, 
     if learn.by is None or learn.by not in table.columns:
         return ()
     text = [str(cell) for cell in table.text(learn.by)]
-    return tuple(learn.class_names.get(text[k], text[k]) for k in kept)
+    return _named(learn, [text[k] for k in kept])
+
+
+def _named(learn: Learn, codes: Iterable[str]) -> tuple[str, ...]:
+    """Names of the classes with these codes; a code without a name is its own."""
+    return tuple(learn.class_names[code] if code in learn.class_names else code for code in codes)
 
 
 def _sites(learn: Learn, table: Table, grid: Grid | None, x: Floats) -> Sites:
@@ -231,7 +236,7 @@ def _sites(learn: Learn, table: Table, grid: Grid | None, x: Floats) -> Sites:
     else:
         km = np.column_stack([table.numbers("x_km"), table.numbers("y_km")])
     areas = table.numbers("area_ha") if "area_ha" in table.columns else np.ones(len(km))
-    classes = () if learn.by is None else tuple(learn.class_names.get(c, c) for c in table.text(learn.by))
+    classes = () if learn.by is None else _named(learn, table.text(learn.by))
     return Sites(km, x, areas, classes, grid)
 
 
