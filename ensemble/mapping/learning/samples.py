@@ -225,7 +225,7 @@ def _classes(learn: Learn, table: Table, kept: NDArray[np.int64]) -> tuple[str, 
 
 def _named(learn: Learn, codes: Iterable[str]) -> tuple[str, ...]:
     """Names of the classes with these codes; a code without a name is its own."""
-    return tuple(learn.class_names[code] if code in learn.class_names else code for code in codes)
+    return tuple(learn.class_names.get(code, code) for code in codes)
 
 
 def _sites(learn: Learn, table: Table, grid: Grid | None, x: Floats) -> Sites:
