@@ -7,9 +7,8 @@
 Each size is a process of its own. Largest resident memory, seconds of the whole run (start, compilation, tiles,
 statistics, report), work done in a second, size of the store, and seconds of a tile in the run; `computing`
 and `writing` are the seconds of a tile when the first tiles are computed again without being written, and when
-they are summarised and written again without being computed; `hidden` is the part of the shorter of the two that
-the run did while it was busy with the other: 100 % where they overlap wholly, 0 % where they follow each other.
-All are medians over tiles.
+they are summarised and written again without being computed; where the run took less than their sum, they
+overlapped. All are medians over tiles; other programs on the cores spoil them, but not the memory.
 """
 
 import json
@@ -143,17 +142,15 @@ def main() -> None:
     work = "pairs/s" if years == 1 else "member-years/s"
     print(
         f"{what:>12} {'tiles':>6} {'peak MB':>8} {'seconds':>8} {work:>15} {'store MB':>9} {'s a tile':>9}"
-        f" {'computing':>10} {'writing':>8} {'hidden':>7}"
+        f" {'computing':>10} {'writing':>8}"
     )
     for size in sizes:
         arguments = (text, size, 0) if what == "members" else (text, 0, size)
         members, sites, tiles, peak, seconds, stored, both, computing, writing = measure(*arguments)
-        shorter = min(computing, writing)
-        hidden = f"{100 * (computing + writing - both) / shorter:6.0f}%" if both and shorter else "-"
         print(
             f"{size:>12,} {tiles:>6,} {peak * unit / 1e6:>8.0f} {seconds:>8.1f}"
             f" {members * sites * years / seconds:>15,.0f} {stored / 1e6:>9.1f} {both:>9.2f}"
-            f" {computing:>10.2f} {writing:>8.2f} {hidden:>7}",
+            f" {computing:>10.2f} {writing:>8.2f}",
             flush=True,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dask
 import pytest
-from toy_models import write_toy
+from toy_models import compiled_once, write_toy
 
 from ensemble.config.execution import Dask
 from ensemble.errors import Stopped, StoreRefused
@@ -15,12 +15,14 @@ from ensemble.execute.dask_workers import run_on_dask
 from ensemble.pipeline import load_plan, run_plan
 from ensemble.store import open_store
 
-OVERRIDES = ["store.tile.members=16", "design.members=512"]
+OVERRIDES = ["store.tile.members=16", "design.members=256"]
 
 
 @pytest.fixture
-def importable(monkeypatch):
-    """Spawned workers find the toy models."""
+def importable(monkeypatch, tmp_path):
+    """Spawned workers find the toy models, and compile each program once."""
+    for name, value in compiled_once(tmp_path).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
