@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 from toy_models import compiled_once, write_toy
 
 from ensemble.config.execution import Dask
 from ensemble.errors import Stopped, StoreRefused
-from ensemble.execute.dask_workers import run_on_dask
+from ensemble.execute.dask_workers import PAGE, _here, run_on_dask
 from ensemble.pipeline import load_plan, run_plan
 from ensemble.store import open_store
 
@@ -61,7 +62,8 @@ def test_a_scheduler_with_tls_is_used_with_certificates_and_refused_without(tmp_
     from distributed.security import Security
 
     security = Security.temporary()
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40,
+               "scheduler_kwargs": {"dashboard": False, "dashboard_address": PAGE}}  # fmt: skip
     with LocalCluster(host="tls://127.0.0.1", protocol="tls://", security=security, **options) as cluster:
         settings = Dask(scheduler=cluster.scheduler_address)
         with pytest.raises(StoreRefused, match=r"needs certificates; .* DASK_DISTRIBUTED__COMM__TLS__CA_FILE"):
@@ -75,6 +77,14 @@ def test_a_scheduler_with_tls_is_used_with_certificates_and_refused_without(tmp_
         with dask.config.set(config):
             run_on_dask(die_once, str(tmp_path), 1, lambda: 0, lambda n: None, settings)
     assert (tmp_path / "done").exists()
+
+
+def test_nothing_listens_beyond_loopback_and_clusters_of_one_machine_do_not_collide():
+    with _here(1), _here(0):
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        sockets = [socket for process in processes for socket in process.net_connections("tcp")]
+        listening = {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
 
 
 def test_an_open_network_is_refused():

@@ -20,6 +20,8 @@ from ensemble.config.execution import Dask, Slurm
 from ensemble.errors import Stopped, StoreRefused
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# Where Dask's page of its state listens: it is neither encrypted nor asked for, but cannot be left out.
+PAGE = "127.0.0.1:0"
 # Seconds between two looks at the ledger.
 LOOK_EVERY = 1.0
 # Seconds to wait for a scheduler, and for its first worker.
@@ -122,7 +124,8 @@ def _here(number: int) -> Any:
     from distributed import LocalCluster
 
     options = {"n_workers": number, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    return LocalCluster(host="127.0.0.1", memory_limit=0, silence_logs=40, **options)
+    page = {"dashboard": False, "dashboard_address": PAGE}
+    return LocalCluster(host="127.0.0.1", memory_limit=0, silence_logs=40, scheduler_kwargs=page, **options)
 
 
 @contextmanager
@@ -158,7 +161,8 @@ def _queued(queue: Queue, number: int) -> Iterator[Any]:
         security=Security.temporary(),
         protocol="tls://",
         n_workers=number,
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard": False, "dashboard_address": PAGE},
+        worker_extra_args=["--no-dashboard", "--dashboard-address", PAGE],
     ) as cluster:
         yield cluster
 
