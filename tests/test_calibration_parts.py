@@ -1,5 +1,7 @@
 """Parts of a calibration against closed forms: filter, shared errors, priors, coordinates, left-out densities."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,7 +148,8 @@ def test_a_left_out_group_is_the_joint_density_less_that_of_the_rest(x64):
     predicted, spreads = jnp.asarray(values * 1.03), {"error_plot": jnp.asarray(0.07)}
     errors = errors_of(values)
     groups = tuple(np.flatnonzero(np.array([0, 0, 1, 1, 2, 2]) == k) for k in range(3))
-    found = left_out_density(errors, predicted, spreads, groups)
+    precision = jnp.linalg.inv(errors.covariance(predicted, spreads))
+    found = left_out_density(errors, precision, precision @ errors.residual(predicted), groups)
     whole = errors.log_likelihood(predicted, spreads)
     for rows, density in zip(groups, found, strict=True):
         rest = np.setdiff1d(np.arange(6), rows)
@@ -168,6 +171,14 @@ def test_a_value_below_the_detection_limit_adds_its_probability_given_the_others
     logs = jax.vmap(lambda r: gaussian_log_density(r, covariance))(jnp.stack(dense)) - seen.log_jacobian
     density = np.exp(np.asarray(logs) + np.log(30.0) - np.log(limits))
     assert found == pytest.approx(np.log(np.trapezoid(density, limits)), abs=1e-4)
+
+
+def test_no_two_factorisations_can_wait_for_each_other(x64):
+    # mapped over chains each takes all of jaxlib's threads and waits for them
+    errors = errors_of(np.full(6, 40.0), np.array([False] * 5 + [True]))
+    program = str(jax.make_jaxpr(lambda p: errors.log_likelihood(p, {"error_plot": 0.07}))(jnp.full(6, 41.0)))
+    found = re.findall(r"= (cholesky|triangular_solve|lu)\b", program)
+    assert sorted(found) == ["cholesky", "triangular_solve"]
 
 
 def test_power_scaling_sees_which_of_prior_and_data_decides():

@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from ensemble.cli import app
 from ensemble.config import InputError
 from ensemble.inference.calibration.importance import arviz
+from ensemble.inference.calibration.predictive import _given_fitted
 from ensemble.inference.calibration.problem import make_problem
 from ensemble.pipeline import calibrate_plan, load_plan, run_plan
 
@@ -172,6 +174,40 @@ def test_units_of_a_netcdf_table_are_its_own(tmp_path):
         xr.Dataset(columns, {"time": [2000, 2004]}).to_netcdf(tmp_path / "data.nc")
         with pytest.raises(InputError, match=re.escape(message)):
             load_plan(study, (), None, None)
+
+
+def test_held_out_rows_are_predicted_given_the_fitted_ones(tmp_path):
+    data = "time,value,below_detection\n2000,1.4,\n2004,2.8,\n2005,3.9,\n2008,6.1,true\n2009,5.9,\n"
+    held = STUDY.replace(
+        "  warmup", "  model_error: {kind: random_walk, sd: 0.2}\n  hold_out: {time: ['2006.0']}\n  warmup"
+    )
+    study = folder(tmp_path, held, data)
+    with jax.enable_x64(True):
+        plan = load_plan(study, (), None, None)
+        problem = make_problem(plan, plan.study.record.calibrate)
+        values = problem.parameters.values(jnp.asarray([0.2, 0.5]))
+        predicted = problem.predict(values)
+        keys = jax.random.split(jax.random.key(1), 40_000)
+        drawn, precision, pulled = jax.vmap(lambda key: _given_fitted(problem, predicted, values, key))(keys)
+        covariance = np.asarray(problem.errors.covariance(predicted, values))
+        residual = np.asarray(problem.errors.residual(predicted))
+        predicted, drawn, precision, pulled = (np.asarray(a) for a in (predicted, drawn, precision, pulled))
+    fitted, rest = [0, 1, 4], [2]
+    inverse = np.linalg.inv(covariance[np.ix_(fitted, fitted)])
+    np.testing.assert_allclose(precision[0], inverse, rtol=1e-8)
+    np.testing.assert_allclose(pulled[0], inverse @ residual[fitted], rtol=1e-8)
+    gain = covariance[np.ix_(rest, fitted)] @ inverse
+    mean = float(predicted[2] + (gain @ residual[fitted])[0])
+    variance = float((covariance[np.ix_(rest, rest)] - gain @ covariance[np.ix_(fitted, rest)])[0, 0])
+    assert abs(mean - float(predicted[2])) > 0.1
+    assert float(drawn[:, 2].mean()) == pytest.approx(mean, abs=4 * np.sqrt(variance / len(keys)))
+    assert float(drawn[:, 2].var()) == pytest.approx(variance, rel=4 * np.sqrt(2 / len(keys)))
+    others = [0, 1, 3, 4]  # new errors of every kind, below the limit or not
+    expected = covariance[np.ix_(others, others)]
+    own = np.diag(expected)
+    assert (np.abs(drawn[:, others].mean(axis=0) - predicted[others]) < 4 * np.sqrt(own / len(keys))).all()
+    noise = np.sqrt((np.outer(own, own) + expected**2) / len(keys))  # Monte Carlo error of a covariance
+    assert (np.abs(np.cov(drawn[:, others].T) - expected) < 4 * noise).all()
 
 
 def test_fewer_observations_than_parameters_are_said(tmp_path):

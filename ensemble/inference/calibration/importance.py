@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -73,21 +73,19 @@ def _psislw() -> Callable[[np.ndarray], tuple[Any, Any]]:
 
 
 def left_out_density(
-    errors: ErrorModel,
-    predicted: jax.Array,
-    spreads: Mapping[str, Any],
-    groups: tuple[np.ndarray, ...],
-    extra: jax.Array | None = None,
+    errors: ErrorModel, precision: jax.Array, pulled: jax.Array, groups: tuple[np.ndarray, ...]
 ) -> jax.Array:
     """Log density of each group of rows given all other rows and the parameters, shape (groups,).
 
     In a multivariate normal with precision P and residual r, a group G given the rest has the covariance
     ``inv(P_GG)`` and the residual ``inv(P_GG) (P r)_G``; where no error is shared this is the density of the rows.
+
+    Args:
+        errors: of the rows.
+        precision: inverse of the covariance of the residuals, (rows, rows).
+        pulled: precision times residual, (rows,).
+        groups: numbers of the rows of each group.
     """
-    covariance = errors.covariance(predicted, spreads, extra)
-    precision = jnp.linalg.inv(covariance)
-    residual = errors.residual(predicted)
-    pulled = precision @ residual
     logs = np.where(errors.is_log, np.log(np.abs(np.where(errors.is_log, errors.values, 1.0))), 0.0)
     if all(len(rows) == 1 for rows in groups):
         alone = np.array([rows[0] for rows in groups])

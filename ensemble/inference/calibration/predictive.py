@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
 from ensemble.inference.calibration.importance import LeftOut, leave_out, left_out_density
 from ensemble.inference.calibration.problem import Problem
@@ -48,21 +49,21 @@ def posterior_predictive(problem: Problem, scores: np.ndarray, seed: int) -> Pre
     used = seen_rows(problem)
     groups = _groups(problem, used)
 
+    together = (*groups["date"][0], *groups["plot"][0])
+
     def one(scores: jax.Array, key: jax.Array) -> dict[str, Any]:
         noise, place = jax.random.split(key)
         values = problem.parameters.values(scores)
         predicted = problem.predict(values)
-        extra = problem.extra(values, predicted)
-        extra = None if extra is None else extra[np.ix_(used, used)]
+        replicated, precision, pulled = _given_fitted(problem, predicted, values, noise)
         errors = problem.errors.rows(used)
-        left = {
-            name: left_out_density(errors, predicted[used], values, rows, extra) for name, (rows, _) in groups.items()
-        }
+        dates, plots = jnp.split(left_out_density(errors, precision, pulled, together), [len(groups["date"][0])])
+        rows = left_out_density(errors, precision, pulled, groups["row"][0])
         return {
             "values": {**values, **problem.parameters.in_new_groups(scores, place)},
             "predicted": predicted,
-            "replicated": replicate(problem, predicted, values, noise),
-            "left": left,
+            "replicated": replicated,
+            "left": {"row": rows, "date": dates, "plot": plots},
         }
 
     found = _over_draws(one, scores, seed)
@@ -78,7 +79,7 @@ def prior_predictive(problem: Problem, draws: int, seed: int) -> tuple[dict[str,
     def one(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
         noise, place = jax.random.split(key)
         values = problem.parameters.values(scores)
-        expected = replicate(problem, problem.predict(values), values, noise, given_fitted=False)
+        expected = replicate(problem, problem.predict(values), values, noise)
         return {**values, **problem.parameters.in_new_groups(scores, place)}, expected
 
     first, second = jax.random.split(jax.random.key(seed))
@@ -112,26 +113,46 @@ def _groups(problem: Problem, used: np.ndarray) -> dict[str, tuple[tuple[np.ndar
     return found
 
 
-def replicate(
-    problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array, given_fitted: bool = True
-) -> jax.Array:
-    """New measurements of every row, with all errors: a draw of the posterior predictive, shape (rows,).
+def replicate(problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+    """New measurements of every row, with new errors of every kind, shape (rows,)."""
+    order, factor = _factor(problem, predicted, values)
+    noise = jnp.zeros_like(predicted).at[order].set(factor @ jax.random.normal(key, predicted.shape))
+    return _measured(problem, predicted, noise)
+
+
+def _given_fitted(
+    problem: Problem, predicted: jax.Array, values: dict[str, jax.Array], key: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A draw of the posterior predictive (rows,), and for the fitted rows that were seen the precision of their
+    residuals and its product with them.
 
     Fitted rows get new errors of every kind. Held-out rows get errors given those of the fitted rows, so that a plot
-    whose earlier dates were fitted keeps what is known of its own error; not so with ``given_fitted`` false (prior).
+    whose earlier dates were fitted keeps what is known of its own error. With the fitted rows first, one factor of the
+    covariance holds all of it: its first block factors theirs, and the rows below are the held-out ones given them.
     """
-    errors, fitted = problem.errors, seen_rows(problem)
-    held = np.setdiff1d(np.arange(len(problem.rows)), problem.training)
-    covariance = errors.covariance(predicted, values, problem.extra(values, predicted))
-    jitter = 1e-12 * jnp.diagonal(covariance).mean()
+    order, factor = _factor(problem, predicted, values)
+    fitted, held = len(seen_rows(problem)), len(problem.rows) - len(problem.training)
+    residual = problem.errors.residual(predicted)[order[:fitted]]
+    solved = solve_triangular(
+        factor[:fitted, :fitted], jnp.concatenate([residual[:, None], jnp.eye(fitted)], axis=1), lower=True
+    )
+    white, inverse = solved[:, 0], solved[:, 1:]
     first, second = jax.random.split(key)
-    factor = jnp.linalg.cholesky(covariance + jitter * jnp.eye(len(predicted)))
     noise = factor @ jax.random.normal(first, predicted.shape)
-    if len(held) and given_fitted:
-        inner, cross = covariance[np.ix_(fitted, fitted)], covariance[np.ix_(held, fitted)]
-        gain = jnp.linalg.solve(inner, cross.T).T
-        left = covariance[np.ix_(held, held)] - gain @ cross.T
-        root = jnp.linalg.cholesky(left + jitter * jnp.eye(len(held)))
-        given = gain @ errors.residual(predicted)[fitted] + root @ jax.random.normal(second, (len(held),))
-        noise = noise.at[held].set(given)
-    return jnp.where(errors.is_log, predicted * jnp.exp(noise), predicted + noise)
+    rows = slice(fitted, fitted + held)
+    given = factor[rows, :fitted] @ white + factor[rows, rows] @ jax.random.normal(second, (held,))
+    noise = jnp.zeros_like(predicted).at[order].set(noise.at[rows].set(given))
+    return _measured(problem, predicted, noise), inverse.T @ inverse, inverse.T @ white
+
+
+def _factor(problem: Problem, predicted: jax.Array, values: dict[str, jax.Array]) -> tuple[np.ndarray, jax.Array]:
+    """Order of the rows (fitted and seen, held out, below detection), and Cholesky's factor of their covariance."""
+    fitted, held = seen_rows(problem), np.setdiff1d(np.arange(len(problem.rows)), problem.training)
+    order = np.concatenate([fitted, held, np.setdiff1d(problem.training, fitted)])
+    covariance = problem.errors.covariance(predicted, values, problem.extra(values, predicted))[np.ix_(order, order)]
+    jitter = 1e-12 * jnp.diagonal(covariance).mean()
+    return order, jnp.linalg.cholesky(covariance + jitter * jnp.eye(len(order)))
+
+
+def _measured(problem: Problem, predicted: jax.Array, noise: jax.Array) -> jax.Array:
+    return jnp.where(problem.errors.is_log, predicted * jnp.exp(noise), predicted + noise)

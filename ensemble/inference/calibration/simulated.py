@@ -119,7 +119,7 @@ def simulate(problem: Problem, count: int, seed: int) -> tuple[np.ndarray, np.nd
         first, second = jax.random.split(key)
         scores = jax.random.normal(first, (problem.parameters.size,))
         values = problem.parameters.values(scores)
-        return scores, replicate(problem, problem.predict(values), values, second, given_fitted=False)
+        return scores, replicate(problem, problem.predict(values), values, second)
 
     scores, data = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=LANES))(
         jax.random.split(jax.random.key(seed), count)
