@@ -1,5 +1,6 @@
 """Studies whose sites have places: tables of points, rasters, errors that are alike in space."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def write_raster(
     return path
 
 
+PAGE = Path(__file__).parents[1] / "docs" / "stocks.md"
 SOC = np.arange(48, dtype="int16").reshape(6, 8) * 10 + 300
 SOC[0, 0] = -9999
 
@@ -203,19 +205,21 @@ def test_grids_that_are_none_or_others_are_refused(tmp_path, steps, names, messa
 
 
 def test_a_soilgrids_tile_gives_a_distribution_for_each_cell(tmp_path):
-    """The layout of SoilGrids: mean, Q0.05, Q0.5 and Q0.95 of soc in dg/kg, factor 0.1 to g/kg."""
-    from ensemble.inputs.distributions import make_distribution
-
+    """The study of docs/stocks.md on a made-up tile in the layout of SoilGrids: mean, Q0.05, Q0.5, Q0.95 of soc in dg/kg."""
     rng = np.random.default_rng(0)
     median = rng.integers(80, 300, (5, 5)).astype("int16")
-    layers = {"Q0.05": (median * 0.5).astype("int16"), "Q0.5": median, "Q0.95": (median * 1.9).astype("int16")}
-    for name, values in layers.items():
-        write_raster(tmp_path / f"soc_0-5cm_{name}.tif", values, nodata=-32768)
-    table = read_grid([Layer(name, tmp_path / f"soc_0-5cm_{name}.tif", scale=0.1) for name in layers])
-    law = make_distribution(
-        {"distribution": "lognormal", "quantiles": {0.05: table.numbers("Q0.05"), 0.95: table.numbers("Q0.95")}}
-    )
-    np.testing.assert_allclose(law.ppf(np.full(25, 0.95)), layers["Q0.95"].ravel() * 0.1, rtol=1e-6)
+    layers = {"mean": 1.07, "Q0.05": 0.5, "Q0.5": 1.0, "Q0.95": 2.0}
+    for name, factor in layers.items():
+        write_raster(tmp_path / f"soc_0-30cm_{name}.tif", (median * factor).astype("int16"), nodata=-32768)
+    (shown,) = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "Q0.05" in text]
+    more = "inputs:\n  bulk_density: 1.3\n  depth: 30\n"
+    (tmp_path / "study.yaml").write_text("model: stock\ndesign: {members: 4096}\n" + shown.replace("inputs:\n", more))
+    plan = make_plan(load_study(tmp_path / "study.yaml"))
+    np.testing.assert_allclose(plan.base.values["soc_concentration"][0], (median * 1.07).astype("int16").ravel() * 0.1)
+    drawn = plan.draws(np.arange(4096), np.arange(25))["soc_concentration"]
+    for level, factor in ((0.05, 0.5), (0.5, 1.0), (0.95, 2.0)):
+        wanted = (median * factor).astype("int16").ravel() * 0.1
+        np.testing.assert_allclose(np.quantile(drawn, level, axis=0), wanted, rtol=0.04)
 
 
 @pytest.mark.parametrize(
