@@ -31,6 +31,8 @@ BUDGET_FLOAT64 = 1e-12
 BUDGET_FLOAT32_PER_YEAR = 1e-5
 # Members are kept by default up to this many bytes.
 KEEP_BYTES = 2 * 10**9
+# Bytes of one draw by site while a tile is drawn: about four arrays of eight bytes a number.
+DRAW_BYTES = 32
 MEASUREMENT_STREAM = "measurement"
 
 
@@ -309,7 +311,11 @@ def _tiling(plan: Plan) -> Tiling:
     tile = asked.members
     if plan.study.record.design.stop is not None and tile is None and isinstance(plan.design, SampledDesign):
         tile = _whole_tile(plan, operations)
-    return choose_tiling(plan.members, len(plan.sites), operations, plan.pair_bytes, tile, asked.sites, plan.site_bytes)
+    # Numbers that are drawn by site pass through some arrays in double precision, all of them a tile wide.
+    drawn = DRAW_BYTES * len(plan.uncertainty.scalars_per("site"))
+    return choose_tiling(
+        plan.members, len(plan.sites), operations, plan.pair_bytes + drawn, tile, asked.sites, plan.site_bytes
+    )
 
 
 def _whole_tile(plan: Plan, operations: float) -> int:
