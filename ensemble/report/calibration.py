@@ -151,7 +151,7 @@ def _pairs(data: xr.Dataset, posterior: xr.Dataset) -> Figure | None:
     chosen = [
         (names[j], names[i], float(data["correlation"][i, j]))
         for i, j in order
-        if shown[names[i]] is not None and shown[names[j]] is not None
+        if i > j and shown[names[i]] is not None and shown[names[j]] is not None
     ]
     chosen = [pair for pair in chosen if abs(pair[2]) > 0.1][:_PAIRED]
     if not chosen:
