@@ -187,8 +187,9 @@ def _same_crs(one: str, other: str) -> bool:
     from pyproj import CRS
 
     first, second = CRS.from_wkt(one), CRS.from_wkt(other)
-    if first.is_geographic and second.is_geographic:
-        sizes = [(crs.ellipsoid.semi_major_metre, crs.ellipsoid.inverse_flattening) for crs in (first, second)]
+    bodies = [crs.ellipsoid for crs in (first, second) if crs.is_geographic and crs.ellipsoid is not None]
+    if len(bodies) == 2:
+        sizes = [(body.semi_major_metre, body.inverse_flattening) for body in bodies]
         return bool(np.allclose(*sizes, rtol=1e-6))
     return first.equals(second, ignore_axis_order=True)
 

@@ -141,7 +141,9 @@ def _read_rows(file: Path, reader: Any) -> Table:
             raise InputError(f"the row has {len(row)} cells; the header has {len(header)}", file, line)
         lines.append(line)
         for cell, column, seen in zip(row, columns, known, strict=True):
-            column.append(seen.setdefault(cell, cell) if len(seen) < SHARED_CELLS else seen.get(cell, cell))
+            if len(seen) < SHARED_CELLS:
+                seen.setdefault(cell, cell)
+            column.append(seen.get(cell, cell))
     if not lines:
         raise InputError("the table is empty: a header line and at least one row are needed", file)
     return Table(file, dict(zip(header, columns, strict=True)), np.array(lines))
