@@ -143,7 +143,8 @@ def _read_rows(file: Path, reader: Any) -> Table:
         for cell, column, seen in zip(row, columns, known, strict=True):
             if len(seen) < SHARED_CELLS:
                 seen.setdefault(cell, cell)
-            column.append(seen.get(cell, cell))
+            one: str = seen[cell] if cell in seen else cell  # noqa: SIM401 - `get` is typed as optional
+            column.append(one)
     if not lines:
         raise InputError("the table is empty: a header line and at least one row are needed", file)
     return Table(file, dict(zip(header, columns, strict=True)), np.array(lines))
