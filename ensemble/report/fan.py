@@ -61,7 +61,7 @@ def _limits(results: Results, pairs: list[tuple[str, str]]) -> tuple[float, floa
 
 def _panel(results: Results, scenario: str, site: str, limits: tuple[float, float]) -> Panel:
     shade, years = _shade(results, scenario), results.years[results.drawn]
-    title = results.panel_title(scenario, site)
+    title = results.panel_title(scenario, site, TITLE)
 
     def paint(figure: Drawing, axes: Axes) -> None:
         _bands(results, axes, scenario, site, shade)

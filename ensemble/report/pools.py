@@ -44,7 +44,7 @@ def _name(results: Results, pool: str) -> str:
 
 
 def _panel(results: Results, scenario: str, site: str, stack: np.ndarray, shades: list[str], top: float) -> Panel:
-    years, title = results.years[results.drawn], results.panel_title(scenario, site)
+    years, title = results.years[results.drawn], results.panel_title(scenario, site, TITLE)
     arm = results.scenarios.index(scenario)
 
     def paint(figure: Drawing, axes: Axes) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ensemble.report.numbers import fitted
+
 DAYS_PER_YEAR = 365.2425
 # At most this many records are drawn; longer series are thinned by whole years.
 DRAWN_RECORDS = 320
@@ -136,11 +138,13 @@ class Results:
         """Name of a scenario in figures."""
         return self.titles.get(scenario) or scenario.replace("_", " ")
 
-    def panel_title(self, scenario: str, site: str) -> str:
-        """Heading of a panel: only what differs on the page."""
-        parts = [self.title_of(scenario)] if len(self.scenarios) > 1 else []
-        parts += [site] if len(self.all_sites) > 1 else []
-        return ", ".join(parts)
+    def panel_title(self, scenario: str, site: str, letters: int | None = None) -> str:
+        """Heading of a panel: only what differs on the page; in so many letters the name of the scenario is cut."""
+        place = f", {site}" if len(self.all_sites) > 1 else ""
+        arm = self.title_of(scenario) if len(self.scenarios) > 1 else ""
+        if letters is not None:
+            arm = fitted(arm, max(letters - len(place), 1))
+        return f"{arm}{place}".removeprefix(", ")
 
     def statistic(self, output: str, what: str, scenario: str, site: str) -> np.ndarray:
         """A statistic of one scenario and site: (time,), (quantile, time), or without time for a formula."""

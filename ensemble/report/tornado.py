@@ -45,7 +45,7 @@ def tornado_figure(results: Results) -> Figure:
 
 def _panel(results: Results, arm: int, site: str, labels: list[str], effects: np.ndarray, reach: float) -> Panel:
     shade, rows = colour(arm), -np.arange(len(labels), dtype=float)
-    title = results.panel_title(results.scenarios[arm], site) if len(results.scenarios) > 1 else ""
+    title = results.panel_title(results.scenarios[arm], site, TITLE) if len(results.scenarios) > 1 else ""
     scale = reach / 4.0
 
     def paint(figure: Drawing, axes: Axes) -> None:
