@@ -9,6 +9,8 @@ import numpy as np
 from ensemble.inference.calibration.importance import arviz
 
 LARGEST_RHAT, LEAST_ESS, LEAST_BFMI = 1.01, 400.0, 0.3
+# Quantiles whose effective sample size is that of the tails; ArviZ 1 has no default of its own.
+TAILS = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def diagnose(
     with np.errstate(divide="ignore", invalid="ignore"):  # a chain that never moves gives NaN, which fails the gate
         rhat = np.array([_rhat(column) for column in columns])
         bulk = np.array([float(arviz.ess(column, method="bulk")) for column in columns])
-        tail = np.array([float(arviz.ess(column, method="tail")) for column in columns])
+        tail = np.array([float(arviz.ess(column, method="tail", prob=TAILS)) for column in columns])
     return Diagnostics((*names, "log_posterior"), rhat, bulk, tail, int(diverging.sum()), bfmi(energy))
 
 
