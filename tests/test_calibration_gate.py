@@ -8,7 +8,7 @@ from numpyro.infer import MCMC, NUTS
 
 from ensemble.inference.calibration.diagnostics import diagnose
 from ensemble.inference.calibration.modes import find_modes
-from ensemble.inference.calibration.sampling import nuts
+from ensemble.inference.calibration.sampling import STATISTICS, nuts
 
 CHAINS, DRAWS, SIZE, CASES = 4, 500, 3, 20
 NAMES = tuple("abc")
@@ -108,3 +108,44 @@ def test_a_mode_that_no_chain_visits_is_found_by_many_starts(x64):
     )
     assert found.passed  # the chains are all in one mode, and no diagnostic of theirs can know
     assert (columns > 0.5).all()
+
+
+@pytest.mark.parametrize("chains", [1, 4])
+def test_blocks_of_steps_are_the_steps_of_numpyro(x64, chains):
+    def bent(x):
+        return 0.5 * jnp.sum((x / jnp.array([1.0, 0.3, 2.0])) ** 2) + 0.1 * x[0] ** 4
+
+    modes = find_modes(bent, 3, 4, 1)
+    found = nuts(bent, modes, chains, 60, 133, 0.9, 1)
+    first, second = jax.random.split(jax.random.key(1))
+    start = 1.5 * jax.random.normal(first, (chains, 3))
+    kernel = NUTS(
+        potential_fn=lambda y: bent(jnp.asarray(modes.best) + jnp.asarray(modes.factor) @ y),
+        dense_mass=True,
+        target_accept_prob=0.9,
+    )
+    theirs = MCMC(
+        kernel, num_warmup=60, num_samples=133, num_chains=chains, chain_method="vectorized", progress_bar=False
+    )
+    theirs.run(second, init_params=start if chains > 1 else start[0], extra_fields=STATISTICS)
+    y = np.asarray(theirs.get_samples(group_by_chain=True)).reshape(chains, 133, 3)
+    np.testing.assert_allclose(found.coordinates, modes.best + y @ modes.factor.T, rtol=1e-9)
+    extra = theirs.get_extra_fields(group_by_chain=True)
+    for name in STATISTICS:
+        np.testing.assert_allclose(found.statistics[name], np.reshape(extra[name], (chains, 133)), rtol=1e-9)
+
+
+def test_warm_up_and_sampling_are_one_program_of_any_length(x64):
+    counts = []
+    for length in (30, 130):
+        traced = []
+
+        def round_hill(x, traced=traced):
+            traced.append(None)
+            return 0.5 * jnp.sum(x**2)
+
+        modes = find_modes(round_hill, 2, 4, 1)
+        traced.clear()
+        nuts(round_hill, modes, 2, length, length, 0.9, 1)
+        counts.append(len(traced))
+    assert counts[0] == counts[1]

@@ -35,7 +35,14 @@ def fitted(tmp_path_factory):
     study = folder(path)
     result = CliRunner().invoke(app, ["calibrate", str(study), "--out", str(path / "fit.zarr")])
     assert result.exit_code == 0, result.output
-    return path, result.output
+    for line in (
+        "starts: 16/16 ended",
+        "warm-up: 300/300 steps",
+        "sampling: 600/600 steps",
+        "predictions: 2,400/2,400",
+    ):
+        assert line in result.stderr
+    return path, result.stdout
 
 
 def groups(path):

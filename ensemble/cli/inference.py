@@ -37,16 +37,18 @@ def calibrate(
 ) -> None:
     """Fit the uncertain inputs to the observations; code 4 where the posterior must not be used."""
     with guarded():
+        from ensemble.execute.stopping import stop_on_signals
         from ensemble.pipeline import calibrate_plan, check_calibration, load_plan, store_of
 
+        stop_on_signals(lambda: "stopped; a calibration that was not finished leaves no posterior, start it again")
         plan = load_plan(study, set_ or (), seed, None)
         store = store_of(plan, out)
         if simulations:
             report = store.with_name(f"{store.stem}.simulated.html")
-            result = check_calibration(plan, simulations, report)
+            result = check_calibration(plan, simulations, report, quiet=Verbosity.quiet)
             lines = (*result.lines, f"report: {report}")
         else:
-            result = calibrate_plan(plan, store)
+            result = calibrate_plan(plan, store, quiet=Verbosity.quiet)
             lines = (*result.lines, f"store:  {result.store}", f"report: {result.report}")
         for line in lines:
             typer.echo(line)

@@ -61,9 +61,14 @@ def _bar(title: str, total: int, done: int, unit: str) -> Iterator[Advance]:
             nonlocal finished
             finished += amount
             rate = finished / max(time.monotonic() - start, 1e-9)
-            bar.update(task, advance=amount, rate=f"{rate:,.0f} {unit}/s")
+            bar.update(task, advance=amount, rate=f"{_number(rate)} {unit}/s")
 
         yield advance
+
+
+def _number(rate: float) -> str:
+    """Whole numbers, and two digits of what is below ten."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 class _Lines:
@@ -83,7 +88,7 @@ class _Lines:
         rate = (self.done - self.before) / max(now - self.start, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
         print(
-            f"{self.title}: {self.done:,}/{self.total:,} {self.unit}, {rate:,.0f} {self.unit}/s, {left:,.0f} s left",
+            f"{self.title}: {self.done:,}/{self.total:,} {self.unit}, {_number(rate)} {self.unit}/s, {left:,.0f} s left",
             file=sys.stderr,
             flush=True,
         )

@@ -42,8 +42,13 @@ class CalibrationResult:
     lines: tuple[str, ...]
 
 
-def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
+def calibrate_plan(plan: Plan, path: Place, quiet: bool = False) -> CalibrationResult:
     """Calibrate a study into a store, or read the calibration that is there.
+
+    Args:
+        plan: the study.
+        path: the store.
+        quiet: show no progress.
 
     Raises:
         InputError: the study has no ``calibrate``, no observations, or a prior that cannot be calibrated.
@@ -58,7 +63,7 @@ def calibrate_plan(plan: Plan, path: Place) -> CalibrationResult:
         fix_criteria(plan, path)
         if not store.has_group(CHECKS):
             with jax.enable_x64(True):
-                fit = calibrate(problem, settings, plan.seed)
+                fit = calibrate(problem, settings, plan.seed, quiet)
             found = checks(fit)
             for name, data in arviz_groups(fit).items():
                 usable = {"passed": found.attrs["passed"]} if name == "posterior" else {}
@@ -80,7 +85,9 @@ def _settings(plan: Plan) -> Calibrate:
     return settings
 
 
-def check_calibration(plan: Plan, count: int, report: Place, effort: Effort | None = None) -> CalibrationResult:
+def check_calibration(
+    plan: Plan, count: int, report: Place, effort: Effort | None = None, quiet: bool = False
+) -> CalibrationResult:
     """Simulation-based calibration of a study: does its calibration find parameters that are known?
 
     Args:
@@ -88,6 +95,7 @@ def check_calibration(plan: Plan, count: int, report: Place, effort: Effort | No
         count: data sets to simulate and fit.
         report: page to write.
         effort: of the sampler.
+        quiet: show no progress.
 
     Raises:
         InputError: as :func:`calibrate_plan`; or rows below a detection limit, which depend on the data.
@@ -100,7 +108,7 @@ def check_calibration(plan: Plan, count: int, report: Place, effort: Effort | No
             raise plan.study.error(("observations",), text)
         problem = replace(problem, rows=problem.rows.assign(held_out=False))
         scores, data = simulate(problem, count, plan.seed)
-        ranks = rank_truth(problem, scores, data, effort, plan.seed + 1)
+        ranks = rank_truth(problem, scores, data, effort, plan.seed + 1, quiet=quiet)
     title = str(plan.study.record.title or plan.study.name)
     page, lines = rank_page(
         title, ranks.names, ranks.departures(), count, ranks.draws, LEVEL, panel_of(ranks, "ranks", title)

@@ -69,34 +69,35 @@ class Fit:
         )
 
 
-def calibrate(problem: Problem, settings: Calibrate, seed: int) -> Fit:
+def calibrate(problem: Problem, settings: Calibrate, seed: int, quiet: bool = True) -> Fit:
     """Fit a calibration. Call it under ``jax.enable_x64(True)``.
 
     Args:
         problem: from :func:`~ensemble.inference.calibration.problem.make_problem`.
         settings: the key `calibrate` of its study.
         seed: of starts, chains and replicates.
+        quiet: show no progress.
     """
     size = problem.parameters.size
-    modes = find_modes(problem.potential, size, settings.starts, _stream(seed, "starts"))
-    draws, k = _draw(problem, modes, settings, seed)
+    modes = find_modes(problem.potential, size, settings.starts, _stream(seed, "starts"), quiet)
+    draws, k = _draw(problem, modes, settings, seed, quiet)
     scores = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.straighten)))(draws.coordinates)[0])
     diagnostics = None
     if settings.method == "nuts":
         energy, diverging = draws.statistics["energy"], draws.statistics["diverging"]
         lp = -draws.statistics["potential_energy"]
         diagnostics = diagnose(problem.parameters.names, scores, lp, energy, diverging)
-    return _fit(problem, modes, draws, scores, diagnostics, k, seed)
+    return _fit(problem, modes, draws, scores, diagnostics, k, seed, quiet)
 
 
 def _stream(seed: int, name: str) -> int:
     return (seed * 0x9E3779B1 + stream_number(name)) % 2**31
 
 
-def _draw(problem: Problem, modes: Modes, settings: Calibrate, seed: int) -> tuple[Draws, float | None]:
+def _draw(problem: Problem, modes: Modes, settings: Calibrate, seed: int, quiet: bool) -> tuple[Draws, float | None]:
     if settings.method == "nuts":
         chosen = settings.chains, settings.warmup, settings.draws, settings.target_accept
-        return nuts(problem.potential, modes, *chosen, _stream(seed, "chains")), None
+        return nuts(problem.potential, modes, *chosen, _stream(seed, "chains"), quiet), None
     draws, weights = laplace(modes, problem.potential, settings.chains, settings.draws, _stream(seed, "chains"))
     return draws, float(smooth(weights.ravel())[1])
 
@@ -109,11 +110,12 @@ def _fit(
     diagnostics: Diagnostics | None,
     k: float | None,
     seed: int,
+    quiet: bool,
 ) -> Fit:
     """The draws with everything that follows from them."""
     chains, length, size = scores.shape
-    after = posterior_predictive(problem, scores.reshape(-1, size), _stream(seed, "replicates"))
-    prior, expected = prior_predictive(problem, PRIOR_DRAWS, _stream(seed, "prior"))
+    after = posterior_predictive(problem, scores.reshape(-1, size), _stream(seed, "replicates"), quiet)
+    prior, expected = prior_predictive(problem, PRIOR_DRAWS, _stream(seed, "prior"), quiet)
 
     def by_chain(array: np.ndarray) -> np.ndarray:
         return array.reshape(chains, length, *array.shape[1:])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+from ensemble.execute.progress import progress
 
 # A start has converged where no component of the gradient exceeds this (scores have unit prior sd).
 GRADIENT = 1e-2
@@ -21,6 +24,8 @@ _START_SPREAD = 0.7
 _LEAST_CURVATURE = 0.25
 _STEP = 1e-3
 _ITERATIONS = 150
+# Iterations between two reports of progress.
+_BLOCK = 10
 
 Potential = Callable[[jax.Array], jax.Array]
 
@@ -65,7 +70,7 @@ class Modes:
         return f"{self.count} modes were found; the others lie {falls} below the best in log posterior"
 
 
-def find_modes(potential: Potential, size: int, starts: int, seed: int) -> Modes:
+def find_modes(potential: Potential, size: int, starts: int, seed: int, quiet: bool = True) -> Modes:
     """Minimise a potential from many starts side by side (L-BFGS with backtracking, optax).
 
     Args:
@@ -73,10 +78,11 @@ def find_modes(potential: Potential, size: int, starts: int, seed: int) -> Modes
         size: number of coordinates.
         starts: number of starts; the first is the prior's centre, the others are drawn from it.
         seed: of the starts.
+        quiet: show no progress.
     """
     points = _START_SPREAD * jax.random.normal(jax.random.key(seed), (starts, size))
     points = points.at[0].set(0.0)
-    ends, values, gradients = jax.jit(jax.vmap(lambda start: minimise(potential, start)))(points)
+    ends, values, gradients = _minimise_all(potential, points, quiet)
     values = np.where(np.isfinite(values), values, np.inf)
     order = np.argsort(values, kind="stable")
     ends, values, gradients = np.asarray(ends)[order], values[order], np.asarray(gradients)[order]
@@ -85,26 +91,63 @@ def find_modes(potential: Potential, size: int, starts: int, seed: int) -> Modes
     return Modes(ends, -values, gradients, _modes(ends, values, gradients, factor), factor)
 
 
+def _minimise_all(potential: Potential, points: jax.Array, quiet: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Where every start ends, as :func:`minimise`, in blocks of iterations of one compiled program."""
+    state = jax.jit(jax.vmap(_search))(points)
+    block = jax.jit(jax.vmap(partial(_go_on, potential), in_axes=(0, None)))
+    with progress("starts", len(points), 0, "ended", quiet) as advance:
+        ended = 0
+        for until in range(_BLOCK, _ITERATIONS + _BLOCK, _BLOCK):
+            state = block(state, min(until, _ITERATIONS))
+            now = int((~jax.vmap(_unfinished)(state)).sum()) if until < _ITERATIONS else len(points)
+            advance(now - ended)
+            ended = now
+            if ended == len(points):
+                break
+    return state.point, optax.tree.get(state.memory, "value"), state.steepest
+
+
+class _Search(NamedTuple):
+    """An optimisation on its way: point, memory of the solver, largest component of the gradient, iterations."""
+
+    point: jax.Array
+    memory: Any
+    steepest: jax.Array
+    count: jax.Array
+
+
+_SOLVER = optax.lbfgs(
+    memory_size=10, linesearch=optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, store_grad=True)
+)
+
+
 def minimise(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Where L-BFGS from one start ends, its value, and the largest component of its gradient; pure JAX."""
-    solver = optax.lbfgs(
-        memory_size=10, linesearch=optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, store_grad=True)
-    )
+    end = _go_on(potential, _search(start), _ITERATIONS)
+    return end.point, optax.tree.get(end.memory, "value"), end.steepest
+
+
+def _search(start: jax.Array) -> _Search:
+    return _Search(start, _SOLVER.init(start), jnp.full((), jnp.inf, start.dtype), jnp.zeros((), jnp.int32))
+
+
+def _unfinished(state: _Search) -> jax.Array:
+    return (state.count < _ITERATIONS) & (state.steepest > 0.1 * GRADIENT)
+
+
+def _go_on(potential: Potential, state: _Search, until: int | jax.Array) -> _Search:
+    """The search after it ended, or after its iteration ``until``."""
     value_and_gradient = optax.value_and_grad_from_state(potential)
 
-    def going(state: tuple[jax.Array, optax.OptState, jax.Array, jax.Array]) -> jax.Array:
-        return (state[3] < _ITERATIONS) & (jnp.abs(state[2]).max() > 0.1 * GRADIENT)
+    def step(state: _Search) -> _Search:
+        value, gradient = value_and_gradient(state.point, state=state.memory)
+        update, memory = _SOLVER.update(
+            gradient, state.memory, state.point, value=value, grad=gradient, value_fn=potential
+        )
+        point = optax.apply_updates(state.point, update)
+        return _Search(point, memory, jnp.abs(optax.tree.get(memory, "grad")).max(), state.count + 1)
 
-    def step(state: tuple[jax.Array, optax.OptState, jax.Array, jax.Array]) -> tuple:
-        x, memory, _, count = state
-        value, gradient = value_and_gradient(x, state=memory)
-        update, memory = solver.update(gradient, memory, x, value=value, grad=gradient, value_fn=potential)
-        x = optax.apply_updates(x, update)
-        return x, memory, optax.tree.get(memory, "grad"), count + 1
-
-    first = start, solver.init(start), jnp.full_like(start, jnp.inf), jnp.zeros((), jnp.int32)
-    x, memory, gradient, _ = jax.lax.while_loop(going, step, first)
-    return x, optax.tree.get(memory, "value"), jnp.abs(gradient).max()
+    return jax.lax.while_loop(lambda s: _unfinished(s) & (s.count < until), step, state)
 
 
 def inverse_curvature(potential: Potential, point: jax.Array) -> jax.Array:

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
+from ensemble.execute.progress import progress
 from ensemble.inference.calibration.importance import LeftOut, leave_out, left_out_density
 from ensemble.inference.calibration.problem import Problem
 
-# Draws evaluated in one step.
-_BATCH = 64
+# Draws evaluated in one step, and steps of one compiled program between two reports of progress.
+_BATCH, _STEPS = 64, 8
 # Groups of rows that are left out together, and what each is called where there is one group alone.
 GROUPS = ("date", "plot")
 
@@ -38,13 +39,14 @@ class Predictive(NamedTuple):
     left_out: dict[str, LeftOut]
 
 
-def posterior_predictive(problem: Problem, scores: np.ndarray, seed: int) -> Predictive:
+def posterior_predictive(problem: Problem, scores: np.ndarray, seed: int, quiet: bool = True) -> Predictive:
     """Everything that is computed from draws of the posterior, in one compiled program.
 
     Args:
         problem: what was fitted.
         scores: draws, (draws, size).
         seed: of the replicates.
+        quiet: show no progress.
     """
     used = seen_rows(problem)
     groups = _groups(problem, used)
@@ -66,14 +68,16 @@ def posterior_predictive(problem: Problem, scores: np.ndarray, seed: int) -> Pre
             "left": {"row": rows, "date": dates, "plot": plots},
         }
 
-    found = _over_draws(one, scores, seed)
+    found = _over_draws(one, scores, seed, "predictions", quiet)
     left = {name: leave_out(found["left"][name], groups[name][1]) for name in GROUPS if len(groups[name][0]) > 1}
     if problem.errors.rows(used).independent:
         left["row"] = leave_out(found["left"]["row"], groups["row"][1])
     return Predictive(found["values"], found["predicted"], found["replicated"], found["left"]["row"], left)
 
 
-def prior_predictive(problem: Problem, draws: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def prior_predictive(
+    problem: Problem, draws: int, seed: int, quiet: bool = True
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Prior draws by label, (draws,) or (draws, groups), and measurements of every row that they expect, (draws, rows)."""
 
     def one(scores: jax.Array, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
@@ -84,7 +88,8 @@ def prior_predictive(problem: Problem, draws: int, seed: int) -> tuple[dict[str,
 
     first, second = jax.random.split(jax.random.key(seed))
     scores = jax.random.normal(first, (draws, problem.parameters.size))
-    return _over_draws(one, scores, int(jax.random.randint(second, (), 0, 2**31 - 1, "int32")))
+    seed = int(jax.random.randint(second, (), 0, 2**31 - 1, "int32"))
+    return _over_draws(one, scores, seed, "prior predictions", quiet)
 
 
 def seen_rows(problem: Problem) -> np.ndarray:
@@ -92,10 +97,21 @@ def seen_rows(problem: Problem) -> np.ndarray:
     return problem.training[~problem.errors.below[problem.training]]
 
 
-def _over_draws(one: Callable[[jax.Array, jax.Array], Any], scores: Any, seed: int) -> Any:
-    keys = jax.random.split(jax.random.key(seed), len(scores))
-    found = jax.jit(lambda a: jax.lax.map(lambda b: one(*b), a, batch_size=_BATCH))((jnp.asarray(scores), keys))
-    return jax.tree.map(np.asarray, found)
+def _over_draws(one: Callable[[jax.Array, jax.Array], Any], scores: Any, seed: int, title: str, quiet: bool) -> Any:
+    """A function of each draw's scores and key, leading axis draws; the last block is filled up with the first draw."""
+    count = len(scores)
+    block = min(_BATCH * _STEPS, count)
+    filled = np.arange(-(-count // block) * block)
+    filled[count:] = 0
+    items = jnp.asarray(scores)[filled], jax.random.split(jax.random.key(seed), count)[filled]
+    program = jax.jit(lambda scores, keys: jax.lax.map(lambda item: one(*item), (scores, keys), batch_size=_BATCH))
+    parts = []
+    with progress(title, count, 0, "draws", quiet) as advance:
+        for begin in range(0, count, block):
+            part = program(*(item[begin : begin + block] for item in items))
+            parts.append(jax.tree.map(np.asarray, part))
+            advance(min(block, count - begin))
+    return jax.tree.map(lambda *blocks: np.concatenate(blocks)[:count], *parts)
 
 
 def _groups(problem: Problem, used: np.ndarray) -> dict[str, tuple[tuple[np.ndarray, ...], tuple[str, ...]]]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import NUTS
 
+from ensemble.execute.progress import progress
 from ensemble.inference.calibration.modes import Modes
 
 STATISTICS = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 # Chains start this many posterior standard deviations (of the Gaussian at the mode) around the best mode.
 _START_SPREAD = 1.5
+# Steps of all chains between two reports of progress; a signal is heeded there too.
+_BLOCK = 25
 
 
 class Draws(NamedTuple):
@@ -37,8 +41,11 @@ def nuts(
     draws: int,
     target_accept: float,
     seed: int,
+    quiet: bool = True,
 ) -> Draws:
     """NUTS (Hoffman and Gelman, 2014) in coordinates that are whitened at the best mode.
+
+    Warm-up and sampling are the steps of NumPyro's own loop, in blocks of one compiled program.
 
     Args:
         potential: minus the log posterior of coordinates of shape (size,).
@@ -46,6 +53,7 @@ def nuts(
         chains, warmup, draws: how many; chains run side by side as one vectorised program.
         target_accept: acceptance rate that the step size aims at.
         seed: of the chains.
+        quiet: show no progress.
     """
     centre, factor = jnp.asarray(modes.best), jnp.asarray(modes.factor)
 
@@ -55,19 +63,41 @@ def nuts(
     first, second = jax.random.split(jax.random.key(seed))
     start = _START_SPREAD * jax.random.normal(first, (chains, centre.size))
     kernel = NUTS(potential_fn=whitened, dense_mass=True, target_accept_prob=target_accept)
-    sampler = MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    sampler.run(second, init_params=start if chains > 1 else start[0], extra_fields=STATISTICS)
-    y = np.asarray(sampler.get_samples(group_by_chain=True)).reshape(chains, draws, -1)
-    extra = sampler.get_extra_fields(group_by_chain=True)
-    statistics = {name: np.asarray(extra[name]).reshape(chains, draws) for name in STATISTICS}
+    keys, start = (jax.random.split(second, chains), start) if chains > 1 else (second, start[0])
+    state = jax.jit(lambda keys, start: kernel.init(keys, warmup, start, (), {}))(keys, start)
+    block = jax.jit(partial(_block, kernel))
+    state, _ = _steps(block, state, warmup, "warm-up", quiet)
+    _, path = _steps(block, state, draws, "sampling", quiet)
+    y = path.pop("z").reshape(draws, chains, -1).swapaxes(0, 1)
+    statistics = {name: path[name].reshape(draws, chains).T for name in STATISTICS}
     return Draws(modes.best + y @ modes.factor.T, statistics)
+
+
+def _block(kernel: NUTS, state: Any, count: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The state after up to a block of steps, and what they left, (block, ...); zeros after the last step."""
+
+    def step(place: jax.Array, carry: tuple[Any, dict[str, jax.Array]]) -> tuple[Any, dict[str, jax.Array]]:
+        state, path = carry
+        state = kernel.sample(state, (), {})
+        return state, {name: path[name].at[place].set(getattr(state, name)) for name in path}
+
+    kept = ("z", *STATISTICS)
+    path = {name: jnp.zeros((_BLOCK, *getattr(state, name).shape), getattr(state, name).dtype) for name in kept}
+    return jax.lax.fori_loop(0, count, step, (state, path))
+
+
+def _steps(
+    block: Callable[..., tuple[Any, dict[str, jax.Array]]], state: Any, count: int, title: str, quiet: bool
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """The state after some steps, and what they left, leading axis steps."""
+    parts: list[dict[str, np.ndarray]] = []
+    with progress(title, count, 0, "steps", quiet) as advance:
+        for begin in range(0, count, _BLOCK):
+            wanted = min(_BLOCK, count - begin)
+            state, path = block(state, wanted)
+            parts.append({name: np.asarray(values)[:wanted] for name, values in path.items()})
+            advance(wanted)
+    return state, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def laplace(

@@ -20,6 +20,7 @@ import numpy as np
 from numpyro.infer import NUTS
 from scipy import stats
 
+from ensemble.execute.progress import progress
 from ensemble.inference.calibration.modes import inverse_curvature, minimise
 from ensemble.inference.calibration.predictive import replicate
 from ensemble.inference.calibration.problem import Problem
@@ -140,6 +141,7 @@ def rank_truth(
     seed: int,
     inference: Callable[[jax.Array], Problem] | None = None,
     cases: np.ndarray | None = None,
+    quiet: bool = True,
 ) -> Ranks:
     """Sample the posterior of each data set and rank its truth; one program for all data sets.
 
@@ -150,6 +152,7 @@ def rank_truth(
         seed: of the sampler.
         inference: the calibration under test where it is not the same (a planted fault), from a row of ``cases``.
         cases: what differs between data sets, (data sets, any); traced, so that all cases are one program.
+        quiet: show no progress.
     """
     if inference is None or cases is None:
         inference, cases = lambda _: problem, np.zeros((len(scores), 0))
@@ -165,10 +168,17 @@ def rank_truth(
         found = jax.vmap(lambda scores: quantities(scores, values))(drawn)
         return (found < quantities(truth, values)).sum(axis=0)
 
-    keys = jax.random.split(jax.random.key(seed), len(scores))
-    program = jax.jit(lambda items: jax.lax.map(one, items, batch_size=LANES))
-    ranks = program((jnp.asarray(scores), jnp.asarray(data), jnp.asarray(cases), keys))
-    return Ranks((*problem.parameters.names, LOG_LIKELIHOOD), np.asarray(ranks), effort.draws)
+    count = len(scores)
+    keys = jax.random.split(jax.random.key(seed), count)
+    program = jax.jit(jax.vmap(lambda *item: one(item)))
+    ranks = []
+    with progress("simulated data", count, 0, "data sets", quiet) as advance:
+        for begin in range(0, count, LANES):
+            chosen = np.minimum(np.arange(begin, begin + LANES), count - 1)  # the last block is filled up
+            items = (jnp.asarray(array[chosen]) for array in (scores, data, cases, keys))
+            ranks.append(np.asarray(program(*items))[: count - begin])
+            advance(len(ranks[-1]))
+    return Ranks((*problem.parameters.names, LOG_LIKELIHOOD), np.concatenate(ranks), effort.draws)
 
 
 def _sample(potential: Callable[[jax.Array], jax.Array], size: int, effort: Effort, key: jax.Array) -> jax.Array:
