@@ -8,9 +8,12 @@ device or order computed it.
 
 from __future__ import annotations
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -34,6 +37,10 @@ FAILURES = {
 }
 # An output may leave its support by this many units in the last place of its largest value.
 ROUNDING_ULPS = 64
+
+# Parameters of mallopt(3), and the largest block, in bytes, that the C library may keep for later when it is freed.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BLOCK = 8 * 2**20
 
 Values = Mapping[str, Any]
 
@@ -62,6 +69,7 @@ def propagate(plan: Plan, tiles: Iterable[int]) -> Iterator[TileResult]:
     whatever the caller does with a result overlap.
     """
     devices = jax.local_devices()[: plan.study.record.execution.devices]
+    _give_back_blocks()
     with jax.enable_x64(plan.float64):
         program = tile_program(plan)
         running: deque[tuple[Tile, Mapping[str, np.ndarray], Any]] = deque()
@@ -74,6 +82,19 @@ def propagate(plan: Plan, tiles: Iterable[int]) -> Iterator[TileResult]:
                 yield _finish(plan.streams_by_site, *running.popleft())
         while running:
             yield _finish(plan.streams_by_site, *running.popleft())
+
+
+@cache
+def _give_back_blocks() -> None:
+    """Have the C library (glibc) give the arrays of a finished tile back to the system, in place of keeping them.
+
+    Left alone it raises its own limits to the size of what was freed last, every thread then keeps some blocks of a
+    tile's size, and the memory of a run creeps up with the number of its tiles. Changes no number.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
+        library.mallopt(M_TRIM_THRESHOLD, 4 * KEPT_BLOCK)
 
 
 def _finish(by_site: frozenset[str], tile: Tile, draws: Mapping[str, np.ndarray], result: Any) -> TileResult:

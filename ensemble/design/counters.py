@@ -13,6 +13,9 @@ from ensemble.keys import stream_key
 if TYPE_CHECKING:  # a design of scalar inputs needs no JAX
     import jax
 
+# Numbers that are made at once; each passes through some arrays on its way.
+BLOCK = 2**18
+
 
 def counter_uniforms(seed: int, stream: str, draws: np.ndarray) -> np.ndarray:
     """One uniform number a draw of a stream.
@@ -41,9 +44,14 @@ def site_uniforms(seed: int, stream: str, draws: np.ndarray, sites: np.ndarray) 
     Returns:
         ``(n, sites)`` float64, strictly between 0 and 1.
     """
-    draws, rows = _padded(draws)
+    root, uniforms = stream_key(seed, stream), np.empty((len(draws), len(sites)))
     sites, columns = _padded(sites)
-    return _open_interval(np.asarray(_site_words()(stream_key(seed, stream), draws, sites))[:rows, :columns])
+    step = max(1, BLOCK // len(sites))
+    for start in range(0, len(uniforms), step):
+        block, rows = _padded(draws[start : start + step])
+        words = np.asarray(_site_words()(root, block, sites))[:rows, :columns]
+        uniforms[start : start + step] = _open_interval(words)
+    return uniforms
 
 
 def _padded(indices: np.ndarray) -> tuple[np.ndarray, int]:

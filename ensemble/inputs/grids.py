@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ Floats = NDArray[np.floating[Any]]
 # Values that stand for "no data" in many files without being declared, and the share of cells that betrays one.
 SPIKES = (-32768.0, -32767.0, -9999.0, -999.0, -99.0, 255.0, 32767.0, 65535.0, 0.0)
 SPIKE_SHARE = 0.10
+AREA = "area_ha"
 # What the axes of a grid are called.
 AXES = {"y": ("y", "lat", "latitude", "northing"), "x": ("x", "lon", "longitude", "easting")}
 
@@ -35,7 +36,7 @@ class Grid:
             negative where rows run from north to south.
         projected: whether that unit is a length.
         metres: length of a unit of a projected CRS, m; 1 for degrees.
-        rows, columns: ``(site,)`` cell of each site.
+        rows, columns: ``(site,)`` cell of each site, int32.
     """
 
     shape: tuple[int, int]
@@ -64,6 +65,19 @@ class Grid:
         _, dx, y0, dy = self.transform
         return cell_areas(y0 + dy * np.arange(self.shape[0] + 1), dx)[self.rows] * 100
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Columns that say where the sites are and how large, besides the layers."""
+        return ("x_km", "y_km", AREA) if self.projected else ("longitude", "latitude", AREA)
+
+    def place(self, name: str) -> Floats:
+        """One of :attr:`places` at the sites, ``(site,)``, in km, degrees or ha."""
+        if name == AREA:
+            return self.areas()
+        across = name in ("x_km", "longitude")
+        centres = self.axes[across][self.columns if across else self.rows]
+        return centres * self.metres / 1000 if self.projected else centres
+
     def paint(self, values: Floats, fill: float = np.nan) -> Floats:
         """Values of sites ``(..., site)`` on the whole grid ``(..., y, x)``."""
         values = np.asarray(values)
@@ -72,30 +86,84 @@ class Grid:
         return painted
 
 
+@dataclass(frozen=True, eq=False)
+class CellNames(Sequence[str]):
+    """Names of cells, ``r12c7``, made as they are asked for: as text they would be the largest part of a map.
+
+    Args:
+        rows, columns: ``(site,)`` cell of each site.
+    """
+
+    rows: NDArray[np.integer[Any]]
+    columns: NDArray[np.integer[Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> CellNames: ...
+    def __getitem__(self, index: int | slice) -> str | CellNames:
+        if isinstance(index, slice):
+            return CellNames(self.rows[index], self.columns[index])
+        return f"r{self.rows[index]}c{self.columns[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"r{y}c{x}" for y, x in zip(self.rows, self.columns, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Numbers of a layer as its file stores them, which takes a few bytes a site, and what they stand for.
+
+    Args:
+        stored: ``(site,)``, in the file's own type.
+        scale, offset: of the file.
+        factor: of the study, on top of them.
+    """
+
+    stored: NDArray[Any]
+    scale: float
+    offset: float
+    factor: float
+
+    def numbers(self) -> Floats:
+        """The numbers, float64."""
+        return (self.stored.astype(np.float64) * self.scale + self.offset) * self.factor
+
+
 @dataclass(frozen=True)
 class GridTable(Table):
     """A site table whose numbers come from rasters.
 
     Args:
         grid: where the sites are.
-        arrays: ``(site,)`` of each layer.
+        layers: the layers at the sites.
         names: of the classes of layers, by layer.
     """
 
     grid: Grid = None  # type: ignore[assignment]
-    arrays: Mapping[str, Floats] = None  # type: ignore[assignment]
+    layers: Mapping[str, Packed] = None  # type: ignore[assignment]
     names: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     def numbers(self, name: str, blank: float | None = None) -> np.ndarray:
-        """A layer at the sites."""
+        """A layer, or the place of the sites, worked out anew each time: nobody keeps what a run needs once."""
         self.require([name])
-        return np.asarray(self.arrays[name], np.float64)
+        return self.grid.place(name) if name in self.grid.places else self.layers[name].numbers()
+
+    def rows(self, chosen: np.ndarray) -> GridTable:
+        """The table of some sites alone, by their numbers."""
+        grid = replace(self.grid, rows=self.grid.rows[chosen], columns=self.grid.columns[chosen])
+        layers = {name: replace(layer, stored=layer.stored[chosen]) for name, layer in self.layers.items()}
+        return replace(self, lines=self.lines[chosen], grid=grid, layers=layers)
 
     def text(self, name: str) -> list[str]:
         """A layer as text: names of its classes, or whole numbers without a point, as class codes are written."""
-        self.require([name])
         known = {float(number): text for number, text in self.names.get(name, {}).items()}
-        return [known.get(float(value), f"{value:g}") for value in self.arrays[name]]
+        values, place = np.unique(self.numbers(name), return_inverse=True)
+        texts = [known.get(float(value), f"{value:g}") for value in values]
+        return [texts[index] for index in place]
 
     def error(self, row: int, column: str, message: str) -> InputError:
         """The error that names a cell."""
@@ -138,35 +206,25 @@ def read_grid(layers: Sequence[Layer]) -> GridTable:
             undeclared missing data, or no cell has a value in all layers.
     """
     first: tuple[Any, ...] | None = None
-    values = {}
+    bands, valid = {}, np.array(True)
     for layer in layers:
-        array, place = _read_layer(layer)
+        bands[layer.name], known, place = _read_layer(layer)
         if first is not None and not same_place(place, first):
             raise InputError(
                 f"this layer has another grid or CRS than {layers[0].file.name}; bring both to one grid", layer.file
             )
         first = first or place
-        values[layer.name] = array
+        valid = valid & known
     assert first is not None
-    valid = np.logical_and.reduce([np.isfinite(array) for array in values.values()])
     if not valid.any():
         raise InputError("no cell has a value in all layers", layers[0].file)
-    rows, columns = np.nonzero(valid)
+    rows, columns = (index.astype(np.int32) for index in np.nonzero(valid))
     shape, crs, transform, projected, metres = first
     grid = Grid(shape, crs, transform, projected, metres, rows, columns)
-    arrays = {name: array[rows, columns] for name, array in values.items()} | _place_columns(grid)
+    packed = {name: replace(band, stored=band.stored[valid]) for name, band in bands.items()}
     names = {layer.name: layer.names for layer in layers if layer.names}
-    return GridTable(
-        layers[0].file, {name: [] for name in arrays}, np.zeros(len(rows), int), grid=grid, arrays=arrays, names=names
-    )
-
-
-def _place_columns(grid: Grid) -> dict[str, Floats]:
-    y, x = grid.axes
-    here = {"area_ha": grid.areas()}
-    if grid.projected:
-        return {"x_km": x[grid.columns] * grid.metres / 1000, "y_km": y[grid.rows] * grid.metres / 1000, **here}
-    return {"longitude": x[grid.columns], "latitude": y[grid.rows], **here}
+    columns_of = {name: [] for name in (*packed, *grid.places)}
+    return GridTable(layers[0].file, columns_of, np.broadcast_to(0, len(rows)), grid=grid, layers=packed, names=names)
 
 
 def same_place(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -258,13 +316,14 @@ def open_raster(file: Path, variable: str | None) -> Iterator[Any]:
         raise InputError(f"the raster cannot be read: {error}", file) from None
 
 
-def _read_layer(layer: Layer) -> tuple[Floats, tuple[Any, ...]]:
+def _read_layer(layer: Layer) -> tuple[Packed, NDArray[np.bool_], tuple[Any, ...]]:
+    """One layer as it is stored, ``(y, x)``, where it has a value, and where it lies."""
     with open_raster(layer.file, layer.variable) as opened:
         one = opened.isel(band=layer.band - 1) if layer.variable is None else opened.squeeze(drop=True)
         band = one.load()
-        stored = decode_band(band, layer)
+        known = np.isfinite(decode_band(band, layer))
         refuse_spike(band, layer)
-        return stored, place_of(band, layer)
+        return Packed(np.asarray(band.values), *_coding(band), layer.scale), known, place_of(band, layer)
 
 
 def _missing(band: Any, stored: Floats, layer: Layer) -> NDArray[np.bool_]:
@@ -277,9 +336,14 @@ def _missing(band: Any, stored: Floats, layer: Layer) -> NDArray[np.bool_]:
 def decode_band(band: Any, layer: Layer) -> Floats:
     """Numbers of a grid with missing data as NaN and scale factors applied."""
     stored = np.asarray(band.values, np.float64)
-    attributes, missing = {**band.encoding, **band.attrs}, _missing(band, stored, layer)
-    scale, offset = float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
-    return np.where(missing, np.nan, (stored * scale + offset) * layer.scale)
+    scale, offset = _coding(band)
+    return np.where(_missing(band, stored, layer), np.nan, (stored * scale + offset) * layer.scale)
+
+
+def _coding(band: Any) -> tuple[float, float]:
+    """Scale factor and offset that the file declares."""
+    attributes = {**band.encoding, **band.attrs}
+    return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
 
 def refuse_spike(band: Any, layer: Layer) -> None:

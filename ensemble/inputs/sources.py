@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from ensemble.config.given import Forcing, InputSource, RasterSeries, RasterSite
 from ensemble.errors import InputError
 from ensemble.inputs.calendar import Calendar
 from ensemble.inputs.checks import check_values
-from ensemble.inputs.grids import GridTable, Layer, read_grid
+from ensemble.inputs.grids import CellNames, GridTable, Layer, read_grid
 from ensemble.inputs.raster_series import read_raster_series
 from ensemble.inputs.schedule import scheduled
 from ensemble.inputs.tables import Table, read_table
@@ -26,11 +27,11 @@ class SiteTable:
     """The sites of a study.
 
     Args:
-        names: site names, in the table's order.
+        names: site names, in the table's order; those of cells are made as they are asked for.
         table: the table; ``None`` where the study has a single unnamed site.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     table: Table | None = None
 
 
@@ -64,7 +65,7 @@ def _raster_sites(study: StudyFile, settings: RasterSites) -> SiteTable:
         for name, e in settings.rasters.items()
     ]
     table = read_grid(layers)
-    return SiteTable(tuple(f"r{y}c{x}" for y, x in zip(table.grid.rows, table.grid.columns, strict=True)), table)
+    return SiteTable(CellNames(table.grid.rows, table.grid.columns), table)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _rows_by_site(table: Table, sites: SiteTable) -> list[np.ndarray]:
     if "site" not in table.columns or sites.table is None:
         return [np.arange(len(table))]
     column = np.array(table.text("site"))
-    unknown = ~np.isin(column, sites.names)
+    unknown = ~np.isin(column, list(sites.names))
     if unknown.any():
         row = int(np.argmax(unknown))
         raise table.error(row, "site", f"'{column[row]}' is not in the site table")
@@ -211,7 +212,7 @@ class SourceReader:
             raise self.study.error((*key, "column"), f"'{column}' needs a site table; give the key sites")
         values = table.numbers(column) * factor + offset
         check_values(spec, values, lambda row, text: table.error(row, column, text))
-        return np.broadcast_to(values.reshape(-1, *([1] * len(spec.dims))), (len(values), *self._dims(spec))).copy()
+        return np.broadcast_to(values.reshape(-1, *([1] * len(spec.dims))), (len(values), *self._dims(spec)))
 
     def _series_file(
         self, spec: InputSpec, source: InputSource, key: KeyPath, factor: float, offset: float

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ensemble.pipeline.blocks import sound_members
 from ensemble.pipeline.layout import OUTPUT_DIMS, coordinates_of
 from ensemble.plan import Plan
 from ensemble.plan.plan import measured_name
@@ -45,9 +46,14 @@ def sample_of(plan: Plan) -> xr.Dataset:
     return xr.Dataset({**data, "failed": (("member", "site"), failed)}, coordinates.coords)
 
 
-def members_of(store: Store) -> xr.Dataset:
-    """Members that stand for the ensemble: all of them, or the sample of one that keeps none."""
-    return store.dataset(SAMPLE if store.has_group(SAMPLE) else "members")
+def members_of(store: Store, without: Sequence[str] = ()) -> xr.Dataset:
+    """Members that stand for the ensemble: all of them, or the sample of one that keeps none.
+
+    Args:
+        store: a finished store.
+        without: coordinates to leave out, see :meth:`ensemble.store.Store.dataset`.
+    """
+    return store.dataset(SAMPLE if store.has_group(SAMPLE) else "members", without=without)
 
 
 def compared(plan: Plan, store: Store) -> xr.Dataset:
@@ -95,7 +101,7 @@ def at_points(members: xr.Dataset, variable: str, rows: pd.DataFrame) -> tuple[n
     Returns:
         Two arrays of shape (members, rows).
     """
-    good = (members["failed"].values == 0).all(axis=1)
+    good = sound_members(members)
     scenarios, sites = ([str(name) for name in members[axis].values] for axis in ("scenario", "site"))
     contrast = (rows["reference"] != "").to_numpy()
 

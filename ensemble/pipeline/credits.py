@@ -32,6 +32,7 @@ from ensemble.crediting.vm0042 import (
     removals_and_reductions,
 )
 from ensemble.errors import StoreRefused
+from ensemble.pipeline.blocks import sound_members
 from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan
 from ensemble.store import Store
@@ -134,7 +135,7 @@ def project_records(times: np.ndarray, start: int | None, end: int | None) -> tu
 def stocks_of(store: Store, settings: Credits) -> Stocks:
     """Stocks of both arms from a finished stage."""
     members = store.dataset("members")
-    sound = np.flatnonzero((members["failed"].values == 0).all(axis=1))
+    sound = np.flatnonzero(sound_members(members))
     positions, years = project_records(members["time"].values, settings.start, settings.end)
     arms = {}
     for arm in ARMS:

@@ -25,6 +25,7 @@ from ensemble.indicators import (
 )
 from ensemble.inputs.geodesy import geocentric
 from ensemble.inputs.tables import read_table
+from ensemble.pipeline.blocks import sound_members
 from ensemble.plan import Plan
 from ensemble.specs import OutputSpec
 from ensemble.store import Store
@@ -96,7 +97,7 @@ def indicators_of(plan: Plan, store: Store) -> xr.Dataset:
     scenario, site); over sites a scenario has one, or one a site for local statistics.
     """
     members = store.dataset("members")
-    sound = (members["failed"].values == 0).all(axis=1)
+    sound = sound_members(members)
     levels = tuple(sorted(plan.study.record.outputs.quantiles))
     variables: dict[str, Any] = {}
     for label, entry in plan.study.record.indicators.items():

@@ -12,6 +12,7 @@ from ensemble.config.stages import Inventory
 from ensemble.crediting.inventory import Z95, InventoryRow, inventory_table
 from ensemble.errors import StoreRefused
 from ensemble.keys import host_seed
+from ensemble.pipeline.blocks import sound_members
 from ensemble.pipeline.credits import project_records
 from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan
@@ -109,7 +110,7 @@ def inventory_of(plan: Plan, store: Store) -> xr.Dataset:
     settings, table = plan.study.record.inventory, plan.base.sites.table
     assert settings is not None and table is not None
     members = store.dataset("members")
-    sound = np.flatnonzero((members["failed"].values == 0).all(axis=1))
+    sound = np.flatnonzero(sound_members(members))
     columns = [table.text(c) if c else ["all"] * len(plan.sites) for c in (settings.category, settings.region)]
     labels = list(zip(*columns, strict=True))
     lines = sorted(set(labels))

@@ -123,12 +123,12 @@ def _summaries(plan: Plan, tiling: Tiling, bins: int) -> list[ArrayTemplate]:
     return arrays
 
 
-def coordinates_of(plan: Plan, members: int = 0) -> xr.Dataset:
-    """Coordinates of the outputs, with CF attributes; and the numbers of the first members, if any are wanted."""
+def coordinates_of(plan: Plan, members: int = 0, sites: slice = slice(None)) -> xr.Dataset:
+    """Coordinates of the outputs at some sites, with CF attributes; and the numbers of the first members, if wanted."""
     found: dict[str, Any] = {
         **({"member": ("member", np.arange(members), {"long_name": "member of the ensemble"})} if members else {}),
         "scenario": ("scenario", np.array(plan.scenarios), {"long_name": "arm of the study"}),
-        "site": ("site", np.array(plan.sites), {"long_name": "site"}),
+        "site": ("site", np.array(list(plan.sites[sites])), {"long_name": "site"}),
     }
     dims = {dim for spec in plan.stored_outputs for dim in spec.dims}
     times = plan.times()
@@ -142,15 +142,17 @@ def coordinates_of(plan: Plan, members: int = 0) -> xr.Dataset:
             found[name] = (name, np.asarray(values), {})
         elif name.removesuffix("_bounds") in dims:
             found[name] = ((name.removesuffix("_bounds"), "bounds"), np.asarray(values), {})
-    return xr.Dataset(coords=found | _layer(plan) | places_of(plan.base.sites.table))
+    table = plan.base.sites.table
+    here = table if table is None or sites == slice(None) else table.rows(np.arange(len(table))[sites])
+    return xr.Dataset(coords=found | _layer(plan, sites) | places_of(here))
 
 
-def _layer(plan: Plan) -> dict[str, Any]:
+def _layer(plan: Plan, sites: slice) -> dict[str, Any]:
     """Depth of the one layer of a model that has one, as a coordinate of the sites with bounds."""
     depth, spec = plan.base.values.get("depth"), plan.bound.specs.get("depth")
     if depth is None or spec is None or spec.dims or spec.units != "cm":
         return {}
-    bottom = np.broadcast_to(depth[0], (len(plan.sites),))
+    bottom = np.broadcast_to(depth[0], (len(plan.sites),))[sites]
     attributes = {"units": "cm", "standard_name": "depth", "positive": "down", "bounds": "layer_depth_bounds"}
     bounds = np.stack([np.zeros_like(bottom), bottom], axis=-1)
     return {
@@ -171,8 +173,9 @@ def places_of(table: Table | None) -> dict[str, Any]:
         x0, dx, y0, dy = grid.transform
         numbers = f"{x0!r} {dx!r} 0.0 {y0!r} 0.0 {dy!r}"
         found["crs"] = ((), 0, {"crs_wkt": grid.crs, "GeoTransform": numbers, "grid_shape": list(grid.shape)})
-        found["grid_row"] = ("site", grid.rows, {"long_name": "row of the cell", "units": "1"})
-        found["grid_column"] = ("site", grid.columns, {"long_name": "column of the cell", "units": "1"})
+        for axis, cells in (("row", grid.rows), ("column", grid.columns)):
+            attributes = {"long_name": f"{axis} of the cell", "units": "1"}
+            found[f"grid_{axis}"] = ("site", cells.astype(np.int64), attributes)
     return found
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import xarray as xr
+import zarr
 
 from ensemble.errors import StoreRefused
 from ensemble.store import Store
@@ -25,28 +27,43 @@ GSOCSEQ = {
 }
 
 
-def grid_maps(statistics: xr.Dataset) -> xr.Dataset:
-    """Statistics of a raster study with axes ``y`` and ``x`` in place of ``site``, NaN where there is no site.
+def painted(statistics: xr.Dataset, values: np.ndarray, dtype: str = "float64") -> np.ndarray:
+    """Values of sites ``(site,)`` on their grid ``(y, x)``, NaN where there is no site."""
+    grid = np.full(_shape(statistics), np.nan, dtype)
+    grid[statistics["grid_row"].values, statistics["grid_column"].values] = values
+    return grid
 
-    Raises:
-        StoreRefused: the sites are no cells of a raster.
-    """
-    if "grid_row" not in statistics.coords:
-        raise StoreRefused("maps need sites that are cells of a raster; give sites: {rasters: ...} in the study")
-    rows, columns = statistics["grid_row"].values, statistics["grid_column"].values
-    shape = tuple(int(n) for n in statistics["crs"].attrs["grid_shape"])
+
+def _shape(statistics: xr.Dataset) -> tuple[int, ...]:
+    return tuple(int(n) for n in statistics["crs"].attrs["grid_shape"])
+
+
+def _axes(statistics: xr.Dataset) -> dict[str, np.ndarray]:
+    """Centres of the rows and columns of the grid."""
     x0, dx, _, y0, _, dy = (float(part) for part in statistics["crs"].attrs["GeoTransform"].split())
+    rows, columns = _shape(statistics)
+    return {"y": y0 + dy * (np.arange(rows) + 0.5), "x": x0 + dx * (np.arange(columns) + 0.5)}
 
-    def paint(variable: xr.DataArray) -> xr.Variable:
-        moved = variable.transpose(..., "site")
-        painted = np.full((*moved.shape[:-1], *shape), np.nan)
-        painted[..., rows, columns] = moved.values
-        return xr.Variable((*moved.dims[:-1], "y", "x"), painted, {**variable.attrs, "grid_mapping": "crs"})
 
-    maps = {name: paint(variable) for name, variable in statistics.data_vars.items() if "site" in variable.dims}
-    axes = {"y": y0 + dy * (np.arange(shape[0]) + 0.5), "x": x0 + dx * (np.arange(shape[1]) + 0.5)}
+def _write_grids(statistics: xr.Dataset, path: Path) -> None:
+    """Every statistic with axes ``y`` and ``x`` in place of ``site``: an empty store first, then one grid at a time."""
+    shape = _shape(statistics)
+    of_sites = {str(name): v.transpose(..., "site") for name, v in statistics.data_vars.items() if "site" in v.dims}
+    empty = {
+        name: (
+            (*v.dims[:-1], "y", "x"),
+            dask.array.full((*v.shape[:-1], *shape), np.nan, chunks=(*(1,) * (v.ndim - 1), *shape)),
+            {**v.attrs, "grid_mapping": "crs"},
+        )
+        for name, v in of_sites.items()
+    }
     kept = {name: coord for name, coord in statistics.coords.items() if "site" not in coord.dims}
-    return xr.Dataset(maps, {**kept, **axes}, statistics.attrs)
+    template = xr.Dataset(empty, {**kept, **_axes(statistics)}, statistics.attrs)
+    template.to_zarr(path, mode="w", zarr_format=3, consolidated=False, compute=False)
+    for name, variable in of_sites.items():
+        array = zarr.open_array(path, path=name, mode="r+")
+        for index in np.ndindex(*variable.shape[:-1]):
+            array[index] = painted(statistics, variable[index].values)
 
 
 def write_maps(store: Store, folder: Path) -> list[Path]:
@@ -57,12 +74,12 @@ def write_maps(store: Store, folder: Path) -> list[Path]:
     Raises:
         StoreRefused: the store is not of a raster, or the packages for rasters are not installed.
     """
-    maps = grid_maps(_of_sites(store))
+    statistics = _of_sites(store)
     folder.mkdir(parents=True, exist_ok=True)
-    maps.to_zarr(folder / "maps.zarr", mode="w", zarr_format=3, consolidated=False)
+    _write_grids(statistics, folder / "maps.zarr")
     return [
         folder / "maps.zarr",
-        *(_write_geotiff(maps, layer, folder / f"{name}.tif") for name, layer in _layers(maps)),
+        *(_write_geotiff(statistics, layer, folder / f"{name}.tif") for name, layer in _layers(statistics)),
     ]
 
 
@@ -77,7 +94,6 @@ def write_gsocseq(store: Store, folder: Path) -> list[Path]:
     if not store.has_group("sequestration"):
         raise StoreRefused("the study has no sequestration; give sequestration: {usual: SCENARIO, start: YEAR}")
     statistics, rates = _of_sites(store), store.dataset("sequestration")
-    maps = grid_maps(statistics)
     depth = np.unique(statistics["layer_depth"].values * 2) if "layer_depth" in statistics.coords else np.array([])
     ending = f"{depth[0]:03.0f}.tif" if len(depth) == 1 else ".tif"
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,48 +102,54 @@ def write_gsocseq(store: Store, folder: Path) -> list[Path]:
         for arm in [str(a) for a in rates["scenario"].values] if "scenario" in rates[name].dims else [""]:
             if name.startswith("relative") and arm == rates.attrs["usual"]:
                 continue
-            layer = maps[name].sel(scenario=arm) if arm else maps[name]
+            layer = statistics[name].sel(scenario=arm) if arm else statistics[name]
             file = folder / f"{store.path.stem}_GSOCseq_{pattern.format(arm.upper())}{ending}"
-            files.append(_write_geotiff(maps, layer, file))
+            files.append(_write_geotiff(statistics, layer, file))
     return files
 
 
 def _of_sites(store: Store) -> xr.Dataset:
-    """Every statistic by site, with the cells of the grid.
+    """Every statistic by site, unread, with the cells of the grid.
 
     Raises:
-        StoreRefused: the packages for rasters are not installed.
+        StoreRefused: the packages for rasters are not installed, or the sites are no cells of a raster.
     """
     try:
         import rioxarray  # noqa: F401
     except ImportError:
         raise StoreRefused('writing maps needs the extra packages of pip install "soc-ensemble[raster]"') from None
-    found = store.dataset("statistics")
+
+    def opened(group: str) -> xr.Dataset:
+        return store.dataset(group, without=("site",))
+
+    found = opened("statistics")
     if store.has_group("zones"):
-        found = found.assign(zone=store.dataset("zones")["zone"].astype(float))
+        found = found.assign(zone=opened("zones")["zone"].astype(float))
     if store.has_group("sequestration"):
-        found = found.assign(dict(store.dataset("sequestration").data_vars))
+        found = found.assign(dict(opened("sequestration").data_vars))
     if "grid_row" not in found.coords:
-        places = store.dataset("members").coords
+        places = opened("members").coords
         found = found.assign_coords({n: places[n] for n in ("grid_row", "grid_column", "crs") if n in places})
-    return found.load()
+    if "grid_row" not in found.coords:
+        raise StoreRefused("maps need sites that are cells of a raster; give sites: {rasters: ...} in the study")
+    return found
 
 
-def _write_geotiff(maps: xr.Dataset, layer: xr.DataArray, file: Path) -> Path:
-    plain = xr.DataArray(layer.values.astype("float32"), {"y": maps["y"], "x": maps["x"]}, ("y", "x"))
-    plain = plain.rio.write_crs(maps["crs"].attrs["crs_wkt"]).rio.write_nodata(np.nan)
+def _write_geotiff(statistics: xr.Dataset, layer: xr.DataArray, file: Path) -> Path:
+    plain = xr.DataArray(painted(statistics, layer.values, "float32"), _axes(statistics), ("y", "x"))
+    plain = plain.rio.write_crs(statistics["crs"].attrs["crs_wkt"]).rio.write_nodata(np.nan)
     plain.rio.to_raster(file, compress="deflate")
     return file
 
 
-def _layers(maps: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    """Name and map of every GeoTIFF."""
-    for key, variable in maps.data_vars.items():
+def _layers(statistics: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
+    """Name and values by site of every GeoTIFF."""
+    for key, variable in statistics.data_vars.items():
         name = str(key)
-        if not name.endswith(KINDS):
+        if not name.endswith(KINDS) or "site" not in variable.dims:
             continue
         variable = variable.isel(time=-1, drop=True) if "time" in variable.dims else variable
-        extra = [dim for dim in variable.dims if dim not in ("scenario", "quantile", "y", "x")]
+        extra = [dim for dim in variable.dims if dim not in ("scenario", "quantile", "site")]
         if extra:
             continue
         if "scenario" not in variable.dims:
@@ -135,7 +157,7 @@ def _layers(maps: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
             continue
         for scenario in variable["scenario"].values:
             arm = variable.sel(scenario=scenario, drop=True)
-            stem = name if maps.sizes["scenario"] == 1 else f"{name}_{scenario}"
+            stem = name if statistics.sizes["scenario"] == 1 else f"{name}_{scenario}"
             if "quantile" not in arm.dims:
                 yield stem, arm
                 continue

@@ -37,6 +37,8 @@ from ensemble.report.rates import inventory_section, rates_section
 from ensemble.store import Place, Store, open_store, write_whole
 from ensemble.summary.skill import group_skill
 
+# Not opened with a group: each time it would take more memory than what is looked up there.
+NAMES = ("site",)
 # Failed pairs that are listed with their inputs.
 LISTED_FAILURES = 50
 LIMITS = (
@@ -111,7 +113,7 @@ def _drivers_of_totals(store: Store, results: Results) -> list[Section]:
 
 def _places(store: Store) -> xr.Dataset:
     """Statistics with the cells of the sites, where these are cells of a raster."""
-    statistics, members = store.dataset("statistics"), store.dataset("members")
+    statistics, members = (store.dataset(group, without=NAMES) for group in ("statistics", "members"))
     known = ("grid_row", "grid_column", "crs", "latitude")
     found = {name: members.coords[name] for name in known if name in members.coords and name not in statistics.coords}
     return statistics.assign_coords(found)
@@ -123,8 +125,8 @@ def _maps(store: Store, results: Results) -> Section | None:
     if not is_grid(places) or f"{results.main}_sd" not in places:
         return None
     arm, zones = results.scenarios[0], None
-    if store.has_group(ZONES) and store.dataset(ZONES).attrs["output"] == results.main:
-        zones = store.dataset(ZONES)["zone"].sel(scenario=arm).values
+    if store.has_group(ZONES) and store.dataset(ZONES, without=NAMES).attrs["output"] == results.main:
+        zones = store.dataset(ZONES, without=NAMES)["zone"].sel(scenario=arm).values
     figure = maps_figure(places, results.main, results.noun, results.unit, arm, zones)
     return Section(
         "Maps", f"Mean and standard deviation of {results.noun}{results.at}, cell by cell.", figures=(figure,)
@@ -134,7 +136,7 @@ def _maps(store: Store, results: Results) -> Section | None:
 def results_of(store: Store) -> Results:
     """What there is to say about a finished run."""
     study: dict[str, Any] = store.attrs["study"]
-    statistics, members = store.dataset("statistics"), store.dataset("members")
+    statistics, members = store.dataset("statistics"), store.dataset("members", without=NAMES)
     settings = study.get("report", {})
     main = settings.get("output") or _first_output(statistics, study)
     kept = main in members or store.has_group(SAMPLE)
@@ -143,7 +145,7 @@ def results_of(store: Store) -> Results:
     return Results(
         main=main,
         statistics=statistics,
-        members=members_of(store) if kept else None,
+        members=members_of(store, NAMES) if kept else None,
         measured=measured if f"{measured}_mean" in statistics else None,
         observations=observations,
         skill=skill,
@@ -154,7 +156,7 @@ def results_of(store: Store) -> Results:
         tornado=_tornado(statistics, main),
         delta_sd=statistics[f"{main}_sd_delta"].values if f"{main}_sd_delta" in statistics else None,
         delta_leaves_out=_left_out(study),
-        failures=_failures(store, members),
+        failures=_failures(store),
         facts=_facts(store, statistics, study),
         provenance=_provenance(store),
         files=tuple(store.attrs["inputs"].items()),
@@ -217,7 +219,7 @@ def _left_out(study: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(label for label, e in uncertain.items() if "autocorrelation" in e or "weather" in e)
 
 
-def _failures(store: Store, members: xr.Dataset) -> pd.DataFrame:
+def _failures(store: Store) -> pd.DataFrame:
     """One row a failed pair, with what it drew; reads the flags of tiles with failures only."""
     found = [np.empty((0, 3), np.int64)]
     tiling = store.tiling(STAGE)
@@ -234,7 +236,7 @@ def _failures(store: Store, members: xr.Dataset) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "member": rows,
-            "site": [str(name) for name in members["site"].values[columns]],
+            "site": [str(name) for name in store.dataset("members")["site"].values[columns]],
             "reason": [FAILURES[int(code)] for code in reasons],
         }
     )

@@ -54,8 +54,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
     """
     refuse_unlearned(plan)
     plan, bins = plan_so_far(plan, path), bins_for(plan, path)
-    stage = stage_of(plan, bins)
-    with open_writer(path, provenance_of(plan), [stage], root_attributes(plan)) as store:
+    with open_writer(path, provenance_of(plan), [stage_of(plan, bins)], root_attributes(plan)) as store:
         remember_study(plan, path)
         fix_criteria(plan, path)
         longer: Plan | None = plan

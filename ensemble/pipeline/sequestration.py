@@ -10,6 +10,7 @@ import xarray as xr
 from ensemble.config.stages import Sequestration
 from ensemble.design import ChosenDesign, corners
 from ensemble.mapping.rates import CornerUncertainty, Spread, corner_uncertainty, percent, spread
+from ensemble.pipeline.blocks import sound_members
 from ensemble.pipeline.credits import project_records
 from ensemble.pipeline.stock_checks import check_scenario, check_stock_output
 from ensemble.plan import Plan, with_design
@@ -76,7 +77,7 @@ def sequestration_of(plan: Plan, store: Store) -> xr.Dataset:
     members = store.dataset("members")
     positions, years = project_records(members["time"].values, settings.start + 1, settings.end)
     usual, span = plan.scenarios.index(settings.usual), float(years[-1] - years[0])
-    sound = (members["failed"].values == 0).all(axis=1)
+    sound = sound_members(members)
     areas, blocks = _hectares(plan), []
     sums = {name: np.zeros((int(sound.sum()), len(plan.scenarios))) for name in ("absolute_rate", "relative_rate")}
     for start in range(0, len(plan.sites), SITES_AT_ONCE):

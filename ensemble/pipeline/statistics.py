@@ -25,8 +25,8 @@ from ensemble.summary import (
     stored_quantiles,
 )
 
-# Summaries of blocks of sites are merged side by side up to this many bytes.
-BLOCK_BYTES = 128 * 2**20
+# Summaries of blocks of sites are merged side by side up to this many bytes; their statistics take some times that.
+BLOCK_BYTES = 32 * 2**20
 # Gradients are taken one site after another; maps of more sites go without, which would take longer than their members.
 LINEARISED_SITES = 2000
 
@@ -43,15 +43,15 @@ def statistics_of(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterato
 def member_statistics(plan: Plan, store: Store, bins: Mapping[str, Bins]) -> Iterator[tuple[slice, xr.Dataset]]:
     """Which sites, and the same without the delta check: from finished tiles alone."""
     specs = {spec.name: spec for spec in plan.stored_outputs}
-    known = coordinates_of(plan)
     above = plan.study.record.outputs.above
+    members = store.dataset("members", without=("site",))
     for columns in _columns_at_once(plan, bins):
         summaries = _merged(plan, store, bins, columns)
         first = columns[0] * plan.tiling.tile_sites
         sites = slice(first, min(first + len(columns) * plan.tiling.tile_sites, len(plan.sites)))
-        here = known.isel(site=sites)
+        here = coordinates_of(plan, sites=sites)
         coordinates = {str(name): here.coords[name] for name in here.coords}
-        quantiles = {name: _quantiles(plan, store, name, summary, bins, sites) for name, summary in summaries.items()}
+        quantiles = {name: _quantiles(plan, members, name, summary, bins, sites) for name, summary in summaries.items()}
         yield sites, statistics_dataset(summaries, specs, coordinates, quantiles, above)
 
 
@@ -98,15 +98,14 @@ def _first_sites(summary: Summary, sites: int) -> Summary:
 
 
 def _quantiles(
-    plan: Plan, store: Store, name: str, summary: Summary, bins: Mapping[str, Bins], sites: slice
+    plan: Plan, members: xr.Dataset, name: str, summary: Summary, bins: Mapping[str, Bins], sites: slice
 ) -> Quantiles:
     levels = tuple(sorted(plan.study.record.outputs.quantiles))
     if bins:
         return histogram_quantiles(summary.histogram, bins[name].at(sites), summary.minimum, summary.maximum, levels)
-    group = store.dataset("members")
     replicate = plan.design.replicate(np.arange(plan.members))
-    failed = group[FLAGS.rpartition("/")[2]].isel(site=sites).values
-    return stored_quantiles(group[name].isel(site=sites), failed, replicate, plan.design.replicates, levels)
+    failed = members[FLAGS.rpartition("/")[2]].isel(site=sites)
+    return stored_quantiles(members[name].isel(site=sites), failed, replicate, plan.design.replicates, levels)
 
 
 def _first_order(plan: Plan, sites: slice) -> dict[str, xr.Variable]:

@@ -23,8 +23,10 @@ def sweep_curves(store: Store, output: str) -> xr.Dataset | None:
     """
     settings = store.attrs["study"]["design"]
     levels = {n: v for n, v in (settings.get("levels") or {}).items() if not n.startswith("options.")}
+    if settings["type"] != "sweep" or not levels:
+        return None
     members = store.dataset("members")
-    if settings["type"] != "sweep" or not levels or output not in members:
+    if output not in members:
         return None
     design = sweep(settings["levels"])
     values = members[output].isel(scenario=0, site=slice(SITES))

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ensemble.mapping.totals import TotalsRow, add_block, finish_totals, start_totals
+from ensemble.pipeline.blocks import site_blocks, sound_members
 from ensemble.plan import Plan
 from ensemble.specs import OutputSpec
 from ensemble.store import Store
@@ -67,14 +68,18 @@ class Regions(NamedTuple):
         hectares: area of each site, (sites,).
         labels: class of each site, (sites,).
         classes: all sites together, then every class where there are any.
-        weights: (sites, classes) what one unit of the output at a site adds to a total, t C.
     """
 
     output: OutputSpec
     hectares: np.ndarray
     labels: list[str]
     classes: tuple[str, ...]
-    weights: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(sites, classes): what one unit of the output at a site adds to a total, t C."""
+        inside = np.array([[name in (ALL, label) for name in self.classes] for label in self.labels])
+        return inside * (self.hectares * conversion(self.output.units, "t C/ha")[0])[:, None]
 
 
 def regions_of(plan: Plan) -> Regions:
@@ -85,8 +90,7 @@ def regions_of(plan: Plan) -> Regions:
     hectares = table.numbers(settings.area) * conversion(settings.area_units, "ha")[0]
     labels = table.text(settings.by) if settings.by else [ALL] * len(plan.sites)
     classes = tuple(dict.fromkeys([ALL, *labels]))
-    inside = np.array([[name in (ALL, label) for name in classes] for label in labels])
-    return Regions(spec, hectares, labels, classes, inside * (hectares * conversion(spec.units, "t C/ha")[0])[:, None])
+    return Regions(spec, hectares, labels, classes)
 
 
 def totals_of(plan: Plan, store: Store) -> xr.Dataset:
@@ -95,20 +99,19 @@ def totals_of(plan: Plan, store: Store) -> xr.Dataset:
     Members that failed at any site are left out of all totals. Sites are read in blocks, so memory does not
     grow with them.
     """
-    spec, hectares, labels, _, _ = regions_of(plan)
+    spec, hectares, labels, _ = regions_of(plan)
     names = list(dict.fromkeys(labels))
     classes = np.array([names.index(label) for label in labels], dtype=int)
-    members = store.dataset("members")
-    sound = np.flatnonzero((members["failed"].values == 0).all(axis=1))
+    members = store.dataset("members", without=("site",))
+    sound = np.flatnonzero(sound_members(members))
     levels = tuple(plan.study.record.outputs.quantiles)
     rows = []
     for arm in range(len(plan.scenarios)):
         state = start_totals(len(sound), len(names))
-        for start in range(0, len(plan.sites), SITES_AT_ONCE):
-            here = slice(start, start + SITES_AT_ONCE)
-            block = members[spec.name].isel(scenario=arm, site=here)
-            block = block.isel(time=-1) if "time" in block.dims else block
-            state = add_block(state, block.values[sound], hectares[here], classes[here])
+        array = members[spec.name].isel(scenario=arm)
+        array = array.isel(time=-1) if "time" in array.dims else array
+        for here, values in site_blocks(array, SITES_AT_ONCE):
+            state = add_block(state, values[sound], hectares[here], classes[here])
         rows.append(finish_totals(state, names, conversion(spec.units, "t C/ha")[0], levels))
     return _dataset(plan, spec, rows, levels, len(sound))
 

@@ -31,7 +31,7 @@ def check_zones(plan: Plan) -> None:
 
 def zones_of(plan: Plan, store: Store) -> xr.Dataset:
     """Zone of every site in every scenario at the end of the run, and a table by class."""
-    settings, statistics = plan.study.record.mapping, store.dataset("statistics").load()
+    settings, statistics = plan.study.record.mapping, store.dataset("statistics")
     assert settings is not None and settings.zones is not None
     table = plan.base.sites.table
     has_area = table is not None and "area_ha" in table.columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,7 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
 
 
 def _check_together(
-    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: tuple[str, ...]
+    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: Sequence[str]
 ) -> None:
     """Refuse inputs that are possible one by one and do not fit together, and warn, by the model's own check."""
     check = bound.model.check

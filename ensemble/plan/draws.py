@@ -83,15 +83,17 @@ def _by_site(
     scalars = uncertainty.scalars_per("site")
     if not scalars:
         return {}
-    columns = []
+    columns: list[np.ndarray] = []
     for scalar in scalars:
         index, alike = design.draw_index(scalar.label, members), uncertainty.fields.get(scalar.label)
         columns.append(
             site_uniforms(seed, scalar.label, index, sites) if alike is None else alike.uniforms(seed, index, sites)
         )
-    uniforms = np.stack(columns, axis=-1)
-    dependent = _dependent(uncertainty.copulas, "site", uniforms.reshape(-1, len(scalars))).reshape(uniforms.shape)
-    return {scalar.label: scalar.values(dependent[..., column], sites) for column, scalar in enumerate(scalars)}
+    if uncertainty.copulas and "site" in uncertainty.copulas:
+        uniforms = np.stack(columns, axis=-1)
+        dependent = _dependent(uncertainty.copulas, "site", uniforms.reshape(-1, len(scalars))).reshape(uniforms.shape)
+        columns = list(np.moveaxis(dependent, -1, 0))
+    return {scalar.label: scalar.values(column, sites) for scalar, column in zip(scalars, columns, strict=True)}
 
 
 def _dependent(copulas: Mapping[str, GaussianCopula] | None, per: str, uniforms: np.ndarray) -> np.ndarray:

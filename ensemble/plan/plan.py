@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -86,7 +86,7 @@ class Plan:
         return self.design.members
 
     @property
-    def sites(self) -> tuple[str, ...]:
+    def sites(self) -> Sequence[str]:
         """Names of the sites."""
         return self.base.sites.names
 

@@ -11,6 +11,7 @@ import numpy as np
 from ensemble.config import StudyFile
 from ensemble.config.uncertain import Uncertain
 from ensemble.design.chosen import read_levels
+from ensemble.design.counters import BLOCK
 from ensemble.inputs.checks import check_values
 from ensemble.inputs.distributions import Distribution, make_distribution
 from ensemble.inputs.tables import read_table
@@ -65,7 +66,12 @@ class ScalarDraw:
         """
         assert self.distribution is not None
         law = self.distribution.at(sites) if self.distribution.shape else self.distribution
-        return np.asarray(law.ppf(uniforms), dtype=np.float64) * self.factor + self.offset
+        drawn = np.empty(np.broadcast_shapes(uniforms.shape, law.shape))
+        step = max(1, BLOCK // max(drawn[:1].size, 1))
+        for start in range(0, len(drawn), step):
+            rows = slice(start, start + step)
+            drawn[rows] = np.asarray(law.ppf(uniforms[rows]), dtype=np.float64) * self.factor + self.offset
+        return drawn
 
     def sd(self) -> np.ndarray:
         """Standard deviation in internal units, shape () or (sites,); 0 where the design sets the number."""
@@ -122,9 +128,11 @@ def _support(spec: InputSpec, entry: Uncertain, values: np.ndarray | None) -> tu
             axis for axis in range(values.ndim) if axis != 1 or entry.per == "member" or values.shape[1] == 1
         )
         return low - values.min(axis=others), high - values.max(axis=others)
-    bounds = [(low / v, high / v) if v > 0 else (high / v, low / v) for v in np.unique(values[values != 0])]
-    lowest = max((b[0] for b in bounds), default=-np.inf)
-    return (max(lowest, 0.0) if low >= 0 else lowest), min((b[1] for b in bounds), default=np.inf)
+    known = values[(values != 0) & ~np.isnan(values)]
+    lowest = np.where(known > 0, low, high) / known
+    highest = np.where(known > 0, high, low) / known
+    below = float(lowest.max(initial=-np.inf))
+    return (max(below, 0.0) if low >= 0 else below), float(highest.min(initial=np.inf))
 
 
 def _distribution(

@@ -72,7 +72,7 @@ def _check_row(results: Results, scenario: str, site: str) -> tuple[tuple[str, .
 def _delta(results: Results, scenario: str, site: str) -> float | None:
     if results.delta_sd is None:
         return None
-    values = results.delta_sd[results.scenarios.index(scenario), results.all_sites.index(site)]
+    values = results.delta_sd[results.scenarios.index(scenario), results.place(site)]
     if values.ndim > 1 or (values.ndim == 1 and not results.has_time()):
         values = values.reshape(-1, values.shape[-1])[0] if results.has_time() else values.ravel()
     return float(values.ravel()[-1] if results.has_time() else values.ravel()[0])

@@ -56,7 +56,7 @@ def contrast_figure(results: Results) -> Figure | None:
 def _bands(results: Results, arm: str, site: str) -> np.ndarray:
     """Quantiles of the paired difference at the drawn records, shape (2 * bands + 1, records), the median last."""
     assert results.members is not None
-    both = results.members[results.main].isel(member=slice(DRAWN_MEMBERS), time=results.drawn).sel(site=site)
+    both = results.members[results.main].isel(member=slice(DRAWN_MEMBERS), time=results.drawn, site=results.place(site))
     both = both.isel({str(dim): 0 for dim in both.dims if dim not in ("member", "scenario", "time")})
     one, other = (both.sel(scenario=name).transpose("member", "time").values for name in (arm, results.scenarios[0]))
     change = one.astype(np.float64) - other

@@ -75,7 +75,7 @@ def _panel(results: Results, scenario: str, site: str, limits: tuple[float, floa
         axes.set_title(fitted(title, TITLE), color=shade, pad=20 if title else 6)
         axes.text(0, 1.015, results.unit, transform=axes.transAxes, fontsize=11.5, color="#5b6472", va="bottom")
 
-    name = f"fan-{results.scenarios.index(scenario)}-{results.all_sites.index(site)}"
+    name = f"fan-{results.scenarios.index(scenario)}-{results.place(site)}"
     return draw(name, _alt(results, scenario, site), paint)
 
 

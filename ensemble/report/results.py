@@ -40,8 +40,8 @@ class Results:
         main: name of the main output.
         statistics: group ``/statistics``: ``<output>_mean`` and so on, see
             :func:`ensemble.summary.statistics_dataset`.
-        members: group ``/members``, dims (member, scenario, site, ...) with ``failed`` (member, site); ``None``
-            where members were not kept.
+        members: group ``/members``, dims (member, scenario, site, ...) with ``failed`` (member, site), its sites in
+            the order of ``statistics``; ``None`` where members were not kept.
         measured: name of the main output with measurement error, where there are observations.
         observations: rows (scenario, site, time, record, variable, value, error) of the main output.
         skill, groups: results of :func:`~ensemble.summary.skill.observation_skill` and ``group_skill``.
@@ -92,6 +92,10 @@ class Results:
     def all_sites(self) -> tuple[str, ...]:
         """Names of the sites."""
         return tuple(str(name) for name in self.statistics["site"].values)
+
+    def place(self, site: str) -> int:
+        """Position of a site among :attr:`all_sites`; no index of very many names is made for the few that are shown."""
+        return self.all_sites.index(site)
 
     @cached_property
     def shown_sites(self) -> tuple[str, ...]:
@@ -149,7 +153,7 @@ class Results:
     def statistic(self, output: str, what: str, scenario: str, site: str) -> np.ndarray:
         """A statistic of one scenario and site: (time,), (quantile, time), or without time for a formula."""
         name = f"{output}_{what}"
-        chosen = self.statistics[name].sel(scenario=scenario, site=site)
+        chosen = self.statistics[name].isel(site=self.place(site)).sel(scenario=scenario)
         return chosen.isel(dict.fromkeys(self._extra(name), 0)).values
 
     def at_end(self, output: str, what: str, scenario: str, site: str) -> np.ndarray:
@@ -242,16 +246,16 @@ class Results:
         """Members of the main output at the last record that did not fail, float64; ``None`` if not kept."""
         if self.members is None or self.main not in self.members:
             return None
-        chosen = self.members[self.main].sel(scenario=scenario, site=site)
+        chosen = self.members[self.main].isel(site=self.place(site)).sel(scenario=scenario)
         chosen = chosen.isel({str(d): -1 if d == "time" else 0 for d in chosen.dims if d != "member"})
         values = chosen.values.astype(np.float64)
         if "failed" in self.members:
-            return values[self.members["failed"].sel(site=site).values == 0]
+            return values[self.members["failed"].isel(site=self.place(site)).values == 0]
         return values[np.isfinite(values)]
 
     def used(self, site: str) -> int:
         """Members that succeeded at a site."""
-        return int(self.statistics["members_used"].sel(site=site))
+        return int(self.statistics["members_used"].isel(site=self.place(site)))
 
 
 def decimal_years(times: np.ndarray) -> np.ndarray:

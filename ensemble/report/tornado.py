@@ -19,7 +19,7 @@ def tornado_figure(results: Results) -> Figure:
     """One panel a scenario, at the first shown site, with the same inputs in the same order and the same axis."""
     assert results.tornado is not None
     site = results.shown_sites[0]
-    place = results.all_sites.index(site)
+    place = results.place(site)
     arms = [results.scenarios.index(name) for name in results.shown_scenarios]
     effects = results.tornado.effects[:, arms, place]
     order = np.argsort(-np.abs(effects).max(axis=1), kind="stable")[:SHOWN_INPUTS]
@@ -73,7 +73,7 @@ def _panel(results: Results, arm: int, site: str, labels: list[str], effects: np
 def largest(results: Results, scenario: str, site: str) -> str:
     """The two largest effects in words."""
     assert results.tornado is not None
-    effects = results.tornado.effects[:, results.scenarios.index(scenario), results.all_sites.index(site)]
+    effects = results.tornado.effects[:, results.scenarios.index(scenario), results.place(site)]
     order = np.argsort(-np.abs(effects))[:2]
     scale = float(np.abs(effects).max()) / 4.0
     parts = [f"{results.tornado.labels[i]} (± {number(abs(float(effects[i])), scale)})" for i in order]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from ensemble.store.place import Folder
 from ensemble.store.template import Tiling
 
 BARE_GROUP = b'{"attributes":{},"node_type":"group","zarr_format":3}'
+# Numbers of an array that are read at once for its digest.
+PIECE = 2**20
 _HEAD = ("finished", "pairs", "failed", "milliseconds since 1970")
 _BLANK = b'"seal":"' + b"0" * 64 + b'"'
 
@@ -118,25 +121,41 @@ class Entry:
     digests: Mapping[str, bytes]
 
 
-def array_digest(path: str, values: Any, step: int | None = None) -> bytes:
-    """SHA-256 of an array: path, type, shape and its bytes in C order, little-endian.
+def array_digest(path: str, values: Any) -> bytes:
+    """SHA-256 of an array: path, type, shape and its bytes in C order, little-endian; text as a JSON list of its cells.
 
     Args:
         path: group and name.
-        values: NumPy or Zarr array.
-        step: rows of the first axis to read at a time; ``None`` reads all.
+        values: NumPy or Zarr array; a large one is read in pieces, which do not count in the digest.
     """
     kind = "text" if values.dtype.kind in "OTU" else values.dtype.newbyteorder("<").str
     checksum = hashlib.sha256(f"{path} {kind} {tuple(values.shape)}".encode())
-    rows = values.shape[0] if values.ndim else 0
-    for start in range(0, rows, step or max(rows, 1)) if values.ndim else (None,):
-        block = np.asarray(values[...] if start is None else values[start : start + (step or rows)])
-        if kind == "text":
-            checksum.update(json.dumps(block.tolist()).encode())
-        else:
+    for number, piece in enumerate(_pieces(values)):
+        block = np.asarray(values[piece])
+        if kind != "text":
             block = np.ascontiguousarray(block.astype(kind, copy=False))
             checksum.update(block.reshape(-1).view(np.uint8).data)
+        elif block.ndim == 1:
+            checksum.update(((", " if number else "[") + json.dumps(block.tolist())[1:-1]).encode())
+        else:
+            checksum.update(json.dumps(block.tolist()).encode())
+    if kind == "text" and values.ndim == 1:
+        checksum.update(b"]")
     return checksum.digest()
+
+
+def _pieces(values: Any) -> Iterator[Any]:
+    """An array cut along its first axes into pieces of about ``PIECE`` numbers or one chunk, in C order."""
+    shape, chunks = values.shape, getattr(values, "shards", None) or getattr(values, "chunks", None)
+    if values.size <= PIECE or not shape:
+        yield ...
+        return
+    axis = next(k for k in range(len(shape)) if math.prod(shape[k + 1 :]) <= PIECE)
+    step = max(1, PIECE // math.prod(shape[axis + 1 :]))
+    step = max(chunks[axis], step - step % chunks[axis]) if chunks is not None else step
+    for lead in np.ndindex(*shape[:axis]):
+        for start in range(0, shape[axis], step):
+            yield (*lead, slice(start, start + step))
 
 
 def record_key(name: str) -> str:

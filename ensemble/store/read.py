@@ -138,7 +138,11 @@ class Store:
         return arrays
 
     def dataset(
-        self, group: str, unfinished: Unfinished = "refuse", chunks: Mapping[str, int] | None = None
+        self,
+        group: str,
+        unfinished: Unfinished = "refuse",
+        chunks: Mapping[str, int] | None = None,
+        without: Sequence[str] = (),
     ) -> xr.Dataset:
         """A group as a lazy dataset.
 
@@ -147,6 +151,7 @@ class Store:
             unfinished: what to do where tiles are missing: refuse, or mask (floats become NaN, integers
                 their fill value, and the variable ``finished`` says where there are numbers).
             chunks: size of the Dask chunks by axis, ``{}`` for one a tile; ``None`` reads without Dask.
+            without: variables and coordinates to leave out: the names of very many sites take long to read.
 
         Raises:
             StoreRefused: there is no such group, or it is not finished.
@@ -160,6 +165,7 @@ class Store:
             engine="zarr",
             group=group,
             consolidated=False,
+            drop_variables=list(without),
             chunks=dict(chunks or {}) if chunks is not None or unfinished == "mask" else None,
             decode_times=xr.coders.CFDatetimeCoder(time_unit="s"),
             decode_timedelta=False,

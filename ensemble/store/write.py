@@ -243,6 +243,7 @@ def open_writer(
         store = StoreWriter(path)
         for index, stage in enumerate(stages):
             store.add_stage(stage, main=index == 0)
+        del stages, stage  # the coordinates of very many sites are not held while tiles are written
         yield store
 
 

@@ -18,7 +18,7 @@ from ensemble.summary.moments import align, check_shapes
 from ensemble.summary.replicates import jackknife
 
 # Largest piece of members read at once.
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 32 * 2**20
 
 
 def exact_quantiles(
@@ -86,7 +86,7 @@ def _carried_back(ordered: np.ndarray, members: np.ndarray, level: float, slack:
 
 def stored_quantiles(
     array: Any,
-    failed: np.ndarray,
+    failed: Any,
     replicate: np.ndarray,
     replicates: int,
     levels: tuple[float, ...],
@@ -96,6 +96,7 @@ def stored_quantiles(
 
     Args:
         array: anything with ``shape``, ``dtype`` and NumPy slicing (a Zarr array), (members, scenarios, sites, *dims).
+        failed: the same with shape (members, sites); read in the same blocks.
         block_bytes: about the most bytes read at once; every block holds all members.
 
     Other arguments as in :func:`exact_quantiles`.
@@ -110,8 +111,9 @@ def stored_quantiles(
     ends = [(..., slice(at, at + width)) for at in range(0, dims[-1], width)] if dims else [(...,)]
     for first in range(0, sites, step):
         here = slice(first, first + step)
+        flags = np.asarray(failed[:, here])
         for end in ends:
             place = (slice(None), slice(None), here, *end)
-            part = exact_quantiles(np.asarray(array[place]), failed[:, here], replicate, replicates, levels)
+            part = exact_quantiles(np.asarray(array[place]), flags, replicate, replicates, levels)
             value[place], error[place] = part.value, part.standard_error
     return Quantiles(np.asarray(levels), value, error, None)
