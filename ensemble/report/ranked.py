@@ -17,17 +17,24 @@ DRAWN_RANKS = 300
 
 def ranked_figure(results: Results) -> Figure:
     """One panel a scenario, all sites that have members left, same axis."""
-    arms = results.shown_scenarios
-    means = {a: site_values(results, "mean", a) for a in arms}
-    bands = {a: site_values(results, "quantile", a) for a in arms} if results.bands else {}
-    every = np.concatenate([np.ravel(v) for v in (*means.values(), *bands.values())])
-    every = every[np.isfinite(every)]
-    limits = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
-    panels = tuple(_panel(results, a, means[a], bands.get(a), limits) for a in arms)
+    limits = _limits(results)
+    panels = tuple(_panel(results, arm, limits) for arm in results.shown_scenarios)
     text = f"Mean (line){results.at}, {results.unit}, of each of {count(len(results.all_sites))} sites, in order of the mean"
     if results.bands:
         text += f"; shaded, each site's own central {100 * results.bands[0][0]:g} % interval over members"
     return Figure(panels, text + ".")
+
+
+def _limits(results: Results) -> tuple[float, float]:
+    """Smallest and largest number of all panels; read one statistic at a time."""
+    low, high = np.inf, -np.inf
+    for arm in results.shown_scenarios:
+        for what in ("mean", "quantile") if results.bands else ("mean",):
+            values = site_values(results, what, arm)
+            known = np.isfinite(values)
+            low = min(low, float(values.min(where=known, initial=np.inf)))
+            high = max(high, float(values.max(where=known, initial=-np.inf)))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def site_values(results: Results, what: str, scenario: str) -> np.ndarray:
@@ -37,24 +44,22 @@ def site_values(results: Results, what: str, scenario: str) -> np.ndarray:
     return chosen.isel(drop).values
 
 
-def _panel(
-    results: Results, scenario: str, mean: np.ndarray, quantiles: np.ndarray | None, limits: tuple[float, float]
-) -> Panel:
+def _panel(results: Results, scenario: str, limits: tuple[float, float]) -> Panel:
+    mean = site_values(results, "mean", scenario)
     order = np.argsort(np.where(np.isfinite(mean), mean, np.inf), kind="stable")[: int(np.isfinite(mean).sum())]
     order = (
         order[np.unique(np.linspace(0, len(order) - 1, min(len(order), DRAWN_RANKS)).round().astype(int))]
         if len(order)
         else order
     )
+    quantiles = site_values(results, "quantile", scenario)[:, order] if results.bands else None
     ranks, arm = np.linspace(0, 100, len(order)), results.scenarios.index(scenario)
     shade = colour(arm)
 
     def paint(figure: Drawing, axes: Axes) -> None:
         if quantiles is not None and len(order):
             _, low, high = results.bands[0]
-            axes.fill_between(
-                ranks, quantiles[low, order], quantiles[high, order], color=tint(shade, 0.35), linewidth=0
-            )
+            axes.fill_between(ranks, quantiles[low], quantiles[high], color=tint(shade, 0.35), linewidth=0)
         axes.plot(ranks, mean[order], color=shade, linewidth=2)
         axes.set_ylim(*limits)
         axes.set_xlim(0, 100)
