@@ -165,10 +165,11 @@ def test_a_value_below_the_detection_limit_adds_its_probability_given_the_others
     found = float(errors.log_likelihood(predicted, spreads))
     # the same by the density of all six rows, summed over everything below the limit
     seen = errors_of(values)
-    limits = np.concatenate([np.linspace(1e-3, 30.0, 4001)])
-    dense = [seen.residual(predicted).at[5].set(np.log(value / 36.0)) for value in limits]
+    limits = np.linspace(1e-3, 30.0, 4001)
+    dense = np.tile(seen.residual(predicted), (limits.size, 1))
+    dense[:, 5] = np.log(limits / 36.0)
     covariance = seen.covariance(predicted, spreads)
-    logs = jax.vmap(lambda r: gaussian_log_density(r, covariance))(jnp.stack(dense)) - seen.log_jacobian
+    logs = jax.vmap(lambda r: gaussian_log_density(r, covariance))(dense) - seen.log_jacobian
     density = np.exp(np.asarray(logs) + np.log(30.0) - np.log(limits))
     assert found == pytest.approx(np.log(np.trapezoid(density, limits)), abs=1e-4)
 
