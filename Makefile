@@ -12,7 +12,7 @@ run: $(VENV)/.core
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Long statistical checks (coverage of intervals, simulation-based calibration, ...).
 test-slow: $(VENV)/.test
@@ -39,7 +39,7 @@ test-matrix:
 
 # The core tests on the lowest versions that pyproject.toml allows.
 test-lowest: $(VENV)-lowest/.test
-	$(VENV)-lowest/bin/python -m pytest -n 2
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/pre-commit run --all-files

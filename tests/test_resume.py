@@ -75,8 +75,9 @@ def test_damage_is_named_and_repaired(tmp_path):
 
 def test_plain_xarray_reads_it(tmp_path):
     study, store = write_toy(tmp_path), tmp_path / "out.zarr"
-    run(study, store)
+    run(study, store, "outputs.above={soc: [50.0]}")
     tree = xr.open_datatree(store, engine="zarr", consolidated=False)
+    assert tree.attrs["history"] == f"ensemble run {study.name} --set 'outputs.above={{soc: [50.0]}}'"
     soc = tree["members"]["soc"]
     assert soc.dims == ("member", "scenario", "site", "time")
     assert soc.attrs["units"] == "t ha-1" and "time: point" in soc.attrs["cell_methods"]

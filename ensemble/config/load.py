@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,23 @@ class StudyFile:
         record: what the study says.
         document: where each key was written, for error messages.
         folder: folder of the study file; relative paths start there.
+        options: what replaced keys of the study, as options of the command line.
     """
 
     record: StudyRecord
     document: Document
     folder: Path
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """File name without its ending; names the default store."""
         return self.document.file.stem
+
+    @property
+    def command(self) -> str:
+        """The command that runs this study, in the folder of its file."""
+        return shlex.join(["ensemble", "run", self.document.file.name, *self.options])
 
     def path(self, written: str) -> Path:
         """A path as written in the study.
@@ -83,12 +91,15 @@ def load_study(
         InputError: anything is wrong; the first mistake is named with its line.
     """
     document = read_document(Path(file))
+    options: list[str] = []
     for text in overrides:
         _override(document, text)
+        options += ["--set", text]
     for key, value in (("seed", seed), ("members", members)):
         if value is not None:
             _put(document, ["design", key], value)
-    return StudyFile(validate(document), document, Path(file).parent)
+            options += [f"--{key}", str(value)]
+    return StudyFile(validate(document), document, Path(file).parent, tuple(options))
 
 
 def study_from_record(study: Mapping[str, Any], file: Path) -> StudyFile:

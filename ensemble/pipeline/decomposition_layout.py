@@ -207,6 +207,8 @@ class _Writer:
 
     def _add(self, name: str, dims: tuple[str, ...], values: np.ndarray, text: str, units: str) -> None:
         attributes = {"long_name": f"{self.spec.long_name}: {text}", "units": units}
+        if units != "1":
+            attributes["display_units"] = f"({self.spec.units})2"
         self.variables[f"{self.spec.name}_{name}"] = (dims, values, attributes)
 
 

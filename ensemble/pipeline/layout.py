@@ -185,6 +185,7 @@ def root_attributes(plan: Plan) -> dict[str, Any]:
     return {
         "title": plan.study.record.title or f"ensemble of {model.name}",
         "source": f"ensemble {__version__}, model {model.name}: {model.title}",
+        "history": plan.study.command,
         "references": model.source,
         "comment": f"{plan.members} members ({plan.design.kind} design), seed {plan.seed}",
         "license": plan.study.record.license,

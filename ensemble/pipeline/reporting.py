@@ -39,6 +39,8 @@ from ensemble.summary.skill import group_skill
 
 # Not opened with a group: each time it would take more memory than what is looked up there.
 NAMES = ("site",)
+# What an uncertain input need not say of itself.
+UNSAID = (("per", "member"), ("block", 1), ("unchecked", False))
 # Failed pairs that are listed with their inputs.
 LISTED_FAILURES = 50
 LIMITS = (
@@ -160,17 +162,12 @@ def results_of(store: Store) -> Results:
         facts=_facts(store, statistics, study),
         provenance=_provenance(store),
         files=tuple(store.attrs["inputs"].items()),
-        reproduce=(f"ensemble run {study_name(store)}.yaml --seed {store.attrs['seed']}",),
+        reproduce=tuple(str(store.attrs.get("history", "")).splitlines()),
         limits=LIMITS,
         title=str(store.attrs["title"]),
         footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
         sampled=study["design"]["type"] not in ("half_range", "sweep"),
     )
-
-
-def study_name(store: Store) -> str:
-    """Name of the study a store was made from, by the store's own name."""
-    return store.path.stem
 
 
 def _first_output(statistics: xr.Dataset, study: Mapping[str, Any]) -> str:
@@ -264,7 +261,7 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
 
 
 def _stated(entry: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in entry.items() if (key, value) not in (("per", "member"), ("block", 1))}
+    shown = {key: value for key, value in entry.items() if (key, value) not in UNSAID}
     return ", ".join(f"{key}: {value}" for key, value in shown.items())
 
 

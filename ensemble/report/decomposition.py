@@ -50,7 +50,7 @@ class _View:
         variance = data[f"{output}_variance"].attrs
         noun, self.unit = (
             str(variance["long_name"]).split(":")[0],
-            str(variance["units"]).removeprefix("(").removesuffix(")2"),
+            str(variance.get("display_units", variance["units"])).removeprefix("(").removesuffix(")2"),
         )
         self.noun = f"the {noun}" if self.region else noun
         self.timed = "time" in self.data[f"{output}_variance"].dims
