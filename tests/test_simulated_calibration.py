@@ -37,7 +37,7 @@ def test_a_study_is_checked_by_the_command(tmp_path):
         app, ["calibrate", str(study), "--simulations", "100", "--out", str(tmp_path / "o.zarr")]
     )
     assert result.exit_code == 0, result.output
-    assert "ranks of all 3 quantities are uniform" in result.output
+    assert "ranks of all 4 quantities are uniform" in result.output
     assert (tmp_path / "o.simulated.html").stat().st_size > 10_000
     assert not (tmp_path / "o.zarr").exists()
 
@@ -50,7 +50,7 @@ def test_a_thousand_simulated_data_sets_and_the_planted_faults():
     spec.loader.exec_module(benchmark)
     found = benchmark.run(1000, benchmark.FAULT_SETS, Effort())
     good = found.pop("as it is")
-    assert len(good.ranks) == 1000 and len(good.names) == 13
+    assert len(good.ranks) == 1000 and len(good.names) == 15
     assert not good.outside()
     assert len(found) >= 10
     assert all(ranks.outside() for ranks in found.values())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve
 
 
 def analysis(
@@ -45,9 +46,11 @@ def analysis(
     cross, own = away.T @ off / (members - 1), off.T @ off / (members - 1)
     if taper is not None:
         cross, own = cross * taper[0], own * taper[1]
-    gain = jnp.linalg.solve(own + errors.mean(axis=0), cross.T).T
+    # one factorisation of all matrices: two side by side can wait for each other (`calibration.errors.white_log_density`)
+    factors = jnp.linalg.cholesky(jnp.concatenate([errors, (own + errors.mean(axis=0))[None]]))
+    gain = cho_solve((factors[-1], True), cross.T).T
     normal = jax.random.normal(key, (members, measured.size))
-    noise = jnp.einsum("mij,mj->mi", jnp.linalg.cholesky(errors), normal)
+    noise = jnp.einsum("mij,mj->mi", factors[:-1], normal)
     return mean + away + (measured + noise - expected - off) @ gain.T
 
 

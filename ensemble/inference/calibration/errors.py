@@ -118,8 +118,11 @@ class ErrorModel:
             predicted: the model at the rows, shape (rows,).
             spreads: free standard deviations by label.
             extra: covariance of other model error, relative to the predictions on log rows.
+
+        The predictions enter at least times 0, which XLA keeps: a factorisation of the covariance then waits for one in
+        the model, and in the gradient the model's waits for it (see :func:`white_log_density`).
         """
-        total = jnp.diag(self.own_variance(spreads))
+        total = jnp.diag(self.own_variance(spreads) + 0.0 * predicted)
         for part in self.parts(predicted, spreads):
             total = total + part.correlation(self.years) * jnp.outer(part.weight, part.weight)
         return total if extra is None else total + extra

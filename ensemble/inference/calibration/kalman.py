@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 
-from ensemble.inference.calibration.errors import gaussian_log_density
+from ensemble.inference.calibration.errors import white_log_density
 from ensemble.models.linear import Affine, apply
 
 
@@ -54,10 +55,14 @@ def step(state: State, date: Dates) -> tuple[State, jax.Array]:
     covariance = date.maps.matrix @ state.covariance @ date.maps.matrix.T + date.noise
     innovation = date.measured - date.observe @ mean - date.offset
     spread = date.observe @ covariance @ date.observe.T + date.error
-    gain = jnp.linalg.solve(spread, date.observe @ covariance).T
+    # one factor, and its solves in a row: two side by side can wait for each other (`white_log_density`)
+    factor = jnp.linalg.cholesky(spread)
+    both = jnp.concatenate([innovation[:, None], date.observe @ covariance], axis=1)
+    white = solve_triangular(factor, both, lower=True)
+    gain = solve_triangular(factor, white[:, 1:], lower=True, trans=1).T
     kept = jnp.eye(mean.size, dtype=mean.dtype) - gain @ date.observe
     updated = kept @ covariance @ kept.T + gain @ date.error @ gain.T  # Joseph's form keeps it symmetric and positive
-    return State(mean + gain @ innovation, updated), gaussian_log_density(innovation, spread)
+    return State(mean + gain @ innovation, updated), white_log_density(white[:, 0], factor)
 
 
 def filtered(start: State, dates: Dates) -> tuple[State, jax.Array]:

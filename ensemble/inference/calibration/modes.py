@@ -144,7 +144,7 @@ def _go_on(potential: Potential, state: _Search, until: int | jax.Array) -> _Sea
         update, memory = _SOLVER.update(
             gradient, state.memory, state.point, value=value, grad=gradient, value_fn=potential
         )
-        point = optax.apply_updates(state.point, update)
+        point: Any = optax.apply_updates(state.point, update)
         return _Search(point, memory, jnp.abs(optax.tree.get(memory, "grad")).max(), state.count + 1)
 
     return jax.lax.while_loop(lambda s: _unfinished(s) & (s.count < until), step, state)

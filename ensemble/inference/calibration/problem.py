@@ -68,7 +68,10 @@ class Problem:
 
     def log_likelihood(self, scores: jax.Array) -> jax.Array:
         """Log density of the fitted rows at scores of shape (size,)."""
-        values = self.parameters.values(scores)
+        return self.log_likelihood_at(self.parameters.values(scores))
+
+    def log_likelihood_at(self, values: Values) -> jax.Array:
+        """Log density of the fitted rows at parameter values by label."""
         rows = self.training
         predicted = self.predict(values)
         extra = self.extra(values, predicted)

@@ -9,7 +9,7 @@ Bürkner and Vehtari (2022), Statistics and Computing 32, 32, on simultaneous ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -22,14 +22,16 @@ from scipy import stats
 
 from ensemble.execute.progress import progress
 from ensemble.inference.calibration.modes import inverse_curvature, minimise
+from ensemble.inference.calibration.parameters import common
 from ensemble.inference.calibration.predictive import replicate
-from ensemble.inference.calibration.problem import Problem
+from ensemble.inference.calibration.problem import Problem, Values
 
 # Data sets that are fitted side by side.
 LANES = 50
 LEVEL = 0.99
 _BAND_DRAWS = 20_000
-LOG_LIKELIHOOD = "log_likelihood"
+# Test quantities besides the parameters: log density of the data, and the mean of the model over the fitted rows.
+OF_ALL = ("log_likelihood", "mean_prediction")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Ranks:
     """Ranks of the truth among the draws of its posterior.
 
     Args:
-        names: test quantities: every parameter, and the log likelihood of the data.
+        names: test quantities: every parameter, the log likelihood of the data, and the mean prediction.
         ranks: from 0 to ``draws``, (data sets, quantities).
         draws: number of draws of each posterior.
     """
@@ -133,6 +135,32 @@ def with_data(problem: Problem, values: Any) -> Problem:
     return replace(problem, errors=replace(problem.errors, values=values))
 
 
+def value_names(problem: Problem) -> tuple[str, ...]:
+    """Names of the parameter values: ``label``, ``label_common``, or ``label[group]``."""
+    parameters, names = problem.parameters, []
+    shapes = jax.eval_shape(parameters.values, jnp.zeros(parameters.size))
+    for entry in parameters.entries:
+        names += [common(entry.label)] if entry.spread else []
+        several = bool(shapes[entry.label].shape)
+        names += [f"{entry.label}[{group}]" for group in parameters.groups[entry.axis]] if several else [entry.label]
+    return tuple(names)
+
+
+def quantities(problem: Problem, values: Values, others: Mapping[str, Callable[[Values], jax.Array]]) -> jax.Array:
+    """Test quantities of parameter values and the data of a problem, in the order of their names.
+
+    They are functions of values, not of scores: an inference with another prior has other scores for the same values.
+    """
+    parts = []
+    for entry in problem.parameters.entries:
+        parts += [values[common(entry.label)]] if entry.spread else []
+        parts.append(values[entry.label])
+    rows, errors, predicted = problem.training, problem.errors, problem.predict(values)
+    level = jnp.where(errors.is_log, jnp.log(jnp.maximum(predicted, 1e-30)), predicted)[rows].mean()
+    parts += [problem.log_likelihood_at(values), level, *(function(values) for function in others.values())]
+    return jnp.concatenate([jnp.ravel(part) for part in parts])
+
+
 def rank_truth(
     problem: Problem,
     scores: np.ndarray,
@@ -141,6 +169,7 @@ def rank_truth(
     seed: int,
     inference: Callable[[jax.Array], Problem] | None = None,
     cases: np.ndarray | None = None,
+    others: Mapping[str, Callable[[Values], jax.Array]] | None = None,
     quiet: bool = True,
 ) -> Ranks:
     """Sample the posterior of each data set and rank its truth; one program for all data sets.
@@ -152,25 +181,28 @@ def rank_truth(
         seed: of the sampler.
         inference: the calibration under test where it is not the same (a planted fault), from a row of ``cases``.
         cases: what differs between data sets, (data sets, any); traced, so that all cases are one program.
+        others: more test quantities, functions of the parameter values.
         quiet: show no progress.
     """
     if inference is None or cases is None:
         inference, cases = lambda _: problem, np.zeros((len(scores), 0))
 
-    def quantities(scores: jax.Array, values: jax.Array) -> jax.Array:
-        mixed = jnp.asarray(problem.parameters.mixing) @ scores
-        return jnp.append(mixed, with_data(problem, values).log_likelihood(scores))
+    others = others or {}
 
-    def one(item: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        truth, values, case, key = item
-        here = with_data(inference(case), values)
-        drawn = jax.vmap(lambda c: here.straighten(c)[0])(_sample(here.potential, truth.size, effort, key))
-        found = jax.vmap(lambda scores: quantities(scores, values))(drawn)
-        return (found < quantities(truth, values)).sum(axis=0)
+    def one(truth: jax.Array, data: jax.Array, case: jax.Array, key: jax.Array) -> jax.Array:
+        here = with_data(inference(case), data)
+        coordinates = _sample(here.potential, truth.size, effort, key)
+        drawn = jax.vmap(lambda c: here.parameters.values(here.straighten(c)[0]))(coordinates)
+        true = problem.parameters.values(truth)
+        # truth and draws in one call: a factorisation for the truth alone could run beside those of the sampler, and
+        # each wait for the other (`errors.white_log_density`)
+        every = jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), true, drawn)
+        found = jax.vmap(lambda values: quantities(with_data(problem, data), values, others))(every)
+        return (found[1:] < found[0]).sum(axis=0)
 
     count = len(scores)
     keys = jax.random.split(jax.random.key(seed), count)
-    program = jax.jit(jax.vmap(lambda *item: one(item)))
+    program = jax.jit(jax.vmap(one))
     ranks = []
     with progress("simulated data", count, 0, "data sets", quiet) as advance:
         for begin in range(0, count, LANES):
@@ -178,7 +210,7 @@ def rank_truth(
             items = (jnp.asarray(array[chosen]) for array in (scores, data, cases, keys))
             ranks.append(np.asarray(program(*items))[: count - begin])
             advance(len(ranks[-1]))
-    return Ranks((*problem.parameters.names, LOG_LIKELIHOOD), np.concatenate(ranks), effort.draws)
+    return Ranks((*value_names(problem), *OF_ALL, *others), np.concatenate(ranks), effort.draws)
 
 
 def _sample(potential: Callable[[jax.Array], jax.Array], size: int, effort: Effort, key: jax.Array) -> jax.Array:

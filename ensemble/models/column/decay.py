@@ -61,7 +61,14 @@ def decay_modes(kinetics: Kinetics) -> Modes:
     ], axis=1)  # fmt: skip
     rates = jnp.stack([k_dpm * one, k_rpm * one, fast, slow])
     respiring = kinetics.to_co2 * jnp.stack([k_dpm, k_rpm, k_bio, k_hum])
-    return Modes(rates, vectors, jnp.linalg.inv(vectors), (respiring @ vectors) / rates)
+    return Modes(rates, vectors, _inverse(vectors), (respiring @ vectors) / rates)
+
+
+def _inverse(vectors: jax.Array) -> jax.Array:
+    """Inverse of a matrix ``[[I, 0], [F, D]]`` of 2 by 2 blocks, ``[[I, 0], [-inv(D) F, inv(D)]]``, in closed form."""
+    (a, b), (c, d) = vectors[2:, 2:]
+    inner = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])]) / (a * d - b * c)
+    return vectors.at[2:, :2].set(-inner @ vectors[2:, :2]).at[2:, 2:].set(inner)
 
 
 def decay_year(pools: Pools, modifier: jax.Array, arriving: Pools, modes: Modes) -> tuple[Pools, jax.Array]:
