@@ -76,7 +76,7 @@ uncertain:
   inert: {distribution: truncated_normal, mean: 8, sd: 2.5, lower: 0, upper: 30}
   carbon_input: {distribution: lognormal, median: 1.5, cv: 0.3}
   first_stock: {input: start, as: factor, distribution: lognormal, median: 1, cv: 0.05, per: site}
-correlation: [{between: [k_fast, k_slow], value: 0.7, kind: pearson}]
+correlation: [{between: [k_fast, k_slow], value: 0.85, kind: pearson}]
 observations: {file: soc.csv, variable: soc, error: {relative: 0.02}}
 calibrate:
   error_scale: {distribution: lognormal, median: 1, cv: 0.3}
