@@ -42,28 +42,27 @@ def finished(store):
     return {tile: entry.time for tile, entry in open_store(store).entries("members").items()}
 
 
-def main(study, folder, overrides, stores, kills, seed):
-    """Kill ``kills`` runs on each of ``stores`` stores; every store is finished in the end."""
+def main(study, folder, overrides, kills, seed):
+    """Kill ``kills`` runs, on one store until it is finished, then on the next; every store is finished in the end."""
     chance = random.Random(seed)
     started = time.monotonic()
     run(study, folder / "whole.zarr", overrides)
     duration = time.monotonic() - started
     report = {"digest": open_store(folder / "whole.zarr").digest(), "stores": []}
-    for number in range(stores):
-        store, left, lost, killed = folder / f"killed_{number}.zarr", {}, 0, 0
-        for _ in range(kills):
-            killed += not run(study, store, overrides, chance.uniform(0.05, 0.9) * duration)
+    while kills > 0:
+        store, left, lost, killed, kept = folder / f"killed_{len(report['stores'])}.zarr", {}, 0, 0, 0
+        done = False
+        while not done:
+            wait = chance.uniform(0.05, 0.9) * duration if killed < kills else None
+            done = run(study, store, overrides, wait)
+            killed += not done
             now = finished(store)
             lost += sum(now.get(tile) != when for tile, when in left.items())
-            left = now
-        run(study, store, overrides)
-        now = finished(store)
-        lost += sum(now.get(tile) != when for tile, when in left.items())
-        report["stores"].append(
-            {"digest": open_store(store).digest(), "killed": killed, "lost": lost, "kept": len(left)}
-        )
+            kept, left = (kept if done else len(now)), now
+        kills -= killed
+        report["stores"].append({"digest": open_store(store).digest(), "killed": killed, "lost": lost, "kept": kept})
     print(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), *map(int, sys.argv[4:7]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), *map(int, sys.argv[4:6]))

@@ -1,5 +1,6 @@
 """Whatever is written in a study or a table, the answer is a plan or one sentence, never a traceback."""
 
+import copy
 import warnings
 
 import pytest
@@ -38,8 +39,7 @@ KEYS = st.sampled_from(
 )  # fmt: skip
 
 
-def base():
-    return YAML(typ="safe", pure=True).load(TEXT)
+BASE = YAML(typ="safe", pure=True).load(TEXT)
 
 
 def paths(tree, above=()):
@@ -50,13 +50,13 @@ def paths(tree, above=()):
         yield from paths(value, (*above, key))
 
 
-PLACES = list(paths(base()))
+PLACES = list(paths(BASE))
 
 
 @st.composite
 def studies(draw):
     """A valid study with up to three changes: a value replaced, a key removed, a key added."""
-    study = base()
+    study = copy.deepcopy(BASE)
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.sampled_from(PLACES))
         parent = study

@@ -134,11 +134,12 @@ def test_a_store_is_made_by_one_of_several_and_finished_by_any(url):
 
 
 def test_claims_are_made_in_one_step_and_taken_over_when_void(url):
-    first, second = Claims(url), Claims(url, take_over=1.0)
+    first, second = Claims(url), Claims(url)
     first.owner = second.owner.__class__("elsewhere", 1)
     assert list(first.take("members", [0, 1], lambda tile: False)) == [0, 1]
     assert list(second.take("members", [0, 1, 2], lambda tile: tile == 2)) == []
     assert [claim.owner.host for claim in read_claims(url)["members"]] == ["elsewhere"] * 2
+    second.take_over = 1.0
     time.sleep(2.1)
     assert list(second.take("members", [1], lambda tile: False)) == [1]
     first.release_all()
