@@ -1,13 +1,14 @@
 """The command line as a stranger meets it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 from studies import TEXT, write_study
-from toy_models import write_toy
+from toy_models import STUDY, write_toy
 from typer.testing import CliRunner
 
 from ensemble import __version__
@@ -53,6 +54,15 @@ def test_a_wrong_command_line_is_one_sentence(arguments, message):
     result = ensemble(*arguments)
     assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith("error: ") and message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_one_member_has_no_interval(tmp_path):
+    certain = re.sub(r"uncertain:\n.*?(?=scenarios:)", "", STUDY, flags=re.DOTALL)
+    alone = ["--members", "1", "--set", "report.output=soc"]
+    result = ensemble("run", write_toy(tmp_path, certain), *alone, "--out", tmp_path / "o.zarr")
+    assert result.exit_code == 0 and "t C/ha (one member, no spread)" in result.output
+    assert re.search(r"holds 5\.\d t C/ha more\.", result.output), result.output
+    assert "% interval" not in result.output + (tmp_path / "o.report.html").read_text()
 
 
 def test_a_refused_path_with_dots_leaves_nothing_behind(tmp_path):

@@ -31,7 +31,7 @@ def answers(results: Results) -> tuple[str, tuple[Answer, ...]]:
 
 def _interval(results: Results, scenario: str, site: str) -> str:
     if not results.bands:
-        return ""
+        return " (one member, no spread)" if results.alone else ""
     level, low, high = results.bands[0]
     edges = results.at_end(results.main, "quantile", scenario, site)
     return f" (mean; {100 * level:g} % interval {interval(edges[low], edges[high])})"
@@ -39,13 +39,16 @@ def _interval(results: Results, scenario: str, site: str) -> str:
 
 def _change(results: Results, scenario: str, site: str) -> str:
     """How a scenario differs from the first one, in words."""
+    ends = (results.at_end(results.main, "mean", name, site) for name in (scenario, results.scenarios[0]))
+    centre = float(np.subtract(*ends))
+    word, sign = ("more", 1.0) if centre >= 0 else ("less", -1.0)
+    if results.alone:
+        return f"“{results.title_of(scenario)}” holds {number(abs(centre))} {results.unit} {word}"
     ridge = difference(results, scenario, site)
     if ridge is None or not ridge.bands:
         return ""
     level, low, high = ridge.bands[0]
-    ends = (results.at_end(results.main, "mean", name, site) for name in (scenario, results.scenarios[0]))
-    centre, scale = float(np.subtract(*ends)), (high - low) / 4.0
-    word, sign = ("more", 1.0) if centre >= 0 else ("less", -1.0)
+    scale = (high - low) / 4.0
     low, high = sorted((sign * low, sign * high))
     span = f"{100 * level:g} % interval {interval(low, high)}"
     return f"“{results.title_of(scenario)}” holds {number(abs(centre), scale)} {results.unit} {word} ({span})"
@@ -157,8 +160,9 @@ def _difference_table(results: Results, site: str, reference: str) -> Table:
     pairs = [(results.end_members(arm, site), results.end_members(results.scenarios[0], site)) for arm in arms]
     header = ("scenario", "mean difference", "90 % interval", "sd", "sd if not paired", "probability of a gain")
     text = f"Difference from “{reference}”{results.at}, {results.unit}."
-    if any(one is None or other is None for one, other in pairs):
-        return Table(header[:3], tuple(_known_difference(results, arm, site) for arm in arms), text)
+    if results.alone or any(one is None or other is None for one, other in pairs):
+        known = 2 if results.alone else 3
+        return Table(header[:known], tuple(_known_difference(results, arm, site)[:known] for arm in arms), text)
     rows = []
     for arm, (one, other) in zip(arms, pairs, strict=True):
         assert one is not None and other is not None

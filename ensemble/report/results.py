@@ -222,8 +222,18 @@ class Results:
         return "" if calendar else "years since the start"
 
     @cached_property
+    def alone(self) -> bool:
+        """Whether one member is all there is."""
+        return int(self.statistics["members_used"].max()) == 1
+
+    @cached_property
     def bands(self) -> list[tuple[float, int, int]]:
-        """Central bands among the quantiles, (level, index of the lower, of the upper), the widest first."""
+        """Central bands among the quantiles, (level, index of the lower, of the upper), the widest first.
+
+        One member alone has none: its quantiles are all itself.
+        """
+        if self.alone:
+            return []
         levels = (
             np.asarray(self.statistics["quantile"].values, float) if "quantile" in self.statistics else np.array([])
         )
