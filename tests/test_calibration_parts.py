@@ -232,6 +232,23 @@ def test_no_two_factorisations_can_wait_for_each_other(x64):
     assert side_by_side
 
 
+def test_the_closed_form_derivative_is_that_of_the_factorisation(x64):
+    rng = np.random.default_rng(2)
+    residual, root = jnp.asarray(rng.normal(size=5)), jnp.asarray(rng.normal(size=(5, 5)) + 3.0 * np.eye(5))
+
+    def plain(residual, covariance):
+        factor = jnp.linalg.cholesky(covariance)
+        white = jnp.linalg.solve(factor, residual)
+        return -0.5 * (white @ white + 5 * np.log(2 * np.pi)) - jnp.log(jnp.diagonal(factor)).sum()
+
+    for function in (jax.value_and_grad, jax.jacfwd):
+        here, there = (
+            function(lambda r, root, f=f: f(r * root[0, 0], root @ root.T), argnums=(0, 1))(residual, root)
+            for f in (gaussian_log_density, plain)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), here, there)
+
+
 def test_power_scaling_sees_which_of_prior_and_data_decides():
     rng = np.random.default_rng(1)
     draws = rng.normal(size=(4000, 2))

@@ -162,16 +162,16 @@ class ErrorModel:
         seen; of several such rows each is taken alone, which is exact where they share no error.
         """
         residual, covariance = self.residual(predicted), self.covariance(predicted, spreads, extra)
+        if not self.below.any():
+            return gaussian_log_density(residual, covariance) - self.log_jacobian
         seen, below = self.seen, np.flatnonzero(self.below)
         factor = jnp.linalg.cholesky(covariance[np.ix_(seen, seen)])
         columns = jnp.concatenate([residual[seen][:, None], covariance[np.ix_(seen, below)]], axis=1)
         white = solve_triangular(factor, columns, lower=True)  # one call: see `white_log_density`
-        total = white_log_density(white[:, 0], factor) - self.log_jacobian
-        if len(below):
-            cross = white[:, 1:]
-            left = jnp.diagonal(covariance)[below] - (cross**2).sum(axis=0)
-            total = total + norm.logcdf((residual[below] - cross.T @ white[:, 0]) / jnp.sqrt(left)).sum()
-        return total
+        cross = white[:, 1:]
+        left = jnp.diagonal(covariance)[below] - (cross**2).sum(axis=0)
+        hidden = norm.logcdf((residual[below] - cross.T @ white[:, 0]) / jnp.sqrt(left)).sum()
+        return white_log_density(white[:, 0], factor) + hidden - self.log_jacobian
 
     @property
     def log_jacobian(self) -> jax.Array:
@@ -205,10 +205,27 @@ class ErrorModel:
         return all(np.array_equal(mask, np.diag(np.diag(mask))) for mask in shared)
 
 
+@jax.custom_jvp
 def gaussian_log_density(residual: jax.Array, covariance: jax.Array) -> jax.Array:
-    """Log density of N(0, covariance) at a residual of shape (n,), by Cholesky's factor."""
+    """Log density of N(0, covariance) at a residual of shape (n,), by Cholesky's factor.
+
+    Its derivative is the closed form, ``-a`` and ``(a a' - inv(C)) / 2`` with ``a = inv(C) r``: half the work of the
+    derivative of a factorisation.
+    """
     factor = jnp.linalg.cholesky(covariance)
     return white_log_density(solve_triangular(factor, residual, lower=True), factor)
+
+
+@gaussian_log_density.defjvp
+def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    residual, covariance = primals
+    factor = jnp.linalg.cholesky(covariance)
+    columns = jnp.concatenate([residual[:, None], jnp.eye(residual.size, dtype=residual.dtype)], axis=1)
+    solved = solve_triangular(factor, columns, lower=True)
+    white, inverse = solved[:, 0], solved[:, 1:]
+    pull = inverse.T @ white
+    slope = 0.5 * (jnp.outer(pull, pull) - inverse.T @ inverse)
+    return white_log_density(white, factor), (slope * tangents[1]).sum() - pull @ tangents[0]
 
 
 def white_log_density(white: jax.Array, factor: jax.Array) -> jax.Array:

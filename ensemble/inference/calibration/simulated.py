@@ -48,7 +48,7 @@ class Effort:
 
     warmup: int = 100
     draws: int = 99
-    thin: int = 2
+    thin: int = 3
     target_accept: float = 0.8
     depth: int = 4
 
