@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ensemble.cli import app
-from ensemble.errors import InputError
+from ensemble.errors import InputError, SuspiciousInput
 from ensemble.inputs.layer_table import read_layer_table
 from ensemble.inputs.stocks import SOURCES, MeasurementErrors, field_stocks
 
@@ -21,11 +21,30 @@ South,0,30,1.6,1.35,0
 South,30,50,0.6,1.5,0
 """
 EXACT = MeasurementErrors(0, 0, 0, 0, 0)
+HEAD = TABLE.splitlines()[0]
 
 
 def fields_of(folder: Path, text=TABLE):
     (folder / "fields.csv").write_text(text)
     return read_layer_table(folder / "fields.csv")
+
+
+@pytest.mark.parametrize(
+    ("rows", "warned"),
+    [
+        (
+            "A,0,30,26,1.2,4",
+            r"fields.csv:2: soc: 26 is unusual for organic carbon in the fine soil .1 of 1 values.; usual: 0.1 to 15 %; .*g/kg",
+        ),
+        (
+            "A,0,10,2,1.2,4\nA,20,30,1,1.3,4",
+            "fields.csv:2: field 'A' has no sample from 10 to 20 cm; .* is interpolated",
+        ),
+    ],
+)
+def test_what_is_possible_and_suspicious_warns(tmp_path, rows, warned):
+    with pytest.warns(SuspiciousInput, match=warned):
+        assert len(fields_of(tmp_path, f"{HEAD}\n{rows}\n")) == 1
 
 
 def test_stocks_without_errors(tmp_path):
@@ -185,7 +204,9 @@ def test_real_pedons_of_dsp4sh(shared, tmp_path):
             thickness = layers["bottom"].clip(upper=30) - layers["top"]
             measured.append((layers["soc"] * layers["bulk_density"] * (1 - layers["stones"] / 100) * thickness).sum())
     pd.concat(kept).to_csv(tmp_path / "pedons.csv", index=False)
-    found = field_stocks(read_layer_table(tmp_path / "pedons.csv"), MeasurementErrors(), 200, 1)
+    with pytest.warns(SuspiciousInput, match="is unusual for mass of soil per volume .38 of 773 values"):
+        fields = read_layer_table(tmp_path / "pedons.csv")
+    found = field_stocks(fields, MeasurementErrors(), 200, 1)
     assert len(found) == 219
     ratio = np.array([stock.central for stock in found]) / measured
     ends = np.array([layers["bottom"].iloc[-1] == 30 for layers in kept])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.errors import InputError
+from ensemble.errors import InputError, SuspiciousInput
+from ensemble.inputs.checks import check_values
 from ensemble.inputs.profiles import CARBON_FACTOR, check_layers, organic_carbon
 from ensemble.inputs.tables import Table, read_table
+from ensemble.specs import InputSpec
 
 Floats = NDArray[np.floating[Any]]
 
 COLUMNS = ("field", "top", "bottom", "soc", "bulk_density")
+# What is possible and seldom seen: a warning.
+UNUSUAL = (
+    InputSpec(
+        "soc", "%", "organic carbon in the fine soil", plausible=(0.1, 15.0),
+        hint="carbon is in % of mass; one in g/kg is ten times as large",
+    ),
+    InputSpec(
+        "som", "%", "organic matter in the fine soil", plausible=(0.2, 26.0),
+        hint="organic matter is in % of mass; one in g/kg is ten times as large",
+    ),
+    InputSpec("bulk_density", "Mg m-3", "mass of soil per volume", plausible=(0.5, 1.9)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +72,11 @@ def read_layer_table(file: Path, carbon_factor: float = CARBON_FACTOR) -> tuple[
     table.require([name if name != "soc" or not matter else "som" for name in COLUMNS])
     numbers = {name: table.numbers(name) for name in COLUMNS[1:] if name in table.columns}
     numbers["stones"] = (table.numbers("stones") if "stones" in table.columns else np.zeros(len(table))) / 100
-    _refuse_impossible(table, numbers | ({"som": table.numbers("som")} if matter else {}))
+    given = numbers | ({"som": table.numbers("som")} if matter else {})
+    _refuse_impossible(table, given)
+    for spec in UNUSUAL:
+        if spec.name in given:
+            check_values(spec, given[spec.name], lambda row, text, name=spec.name: table.error(row, name, text))
     if matter:
         numbers["soc"] = organic_carbon(table.numbers("som"), carbon_factor)
     return tuple(_field(table, name, rows, numbers, matter) for name, rows in _groups(table).items())
@@ -105,4 +124,7 @@ def _field(table: Table, name: str, rows: list[int], numbers: Mapping[str, Float
         tops, bottoms = check_layers(columns["top"], columns["bottom"], f"field '{name}'")
     except ValueError as error:
         raise InputError(str(error), table.file, int(table.lines[rows[0]])) from None
+    for upper in np.flatnonzero(tops[1:] > bottoms[:-1] + 1e-9):
+        text = f"field '{name}' has no sample from {bottoms[upper]:g} to {tops[upper + 1]:g} cm; what lies there is interpolated"
+        warnings.warn(SuspiciousInput(str(InputError(text, table.file, int(table.lines[rows[upper]])))), stacklevel=2)
     return Field(name, tops, bottoms, columns["soc"], columns["bulk_density"], columns["stones"], converted)
