@@ -113,5 +113,6 @@ def test_maps_are_written_one_grid_at_a_time(maps, tmp_path):
         most_bytes(lambda store=store, side=side: write_maps(store, tmp_path / f"again {side}"))[1]
         for (_, store), side in zip(maps, SIDES, strict=True)
     ]
-    # Row and column (8 each) and one grid on its way, 8 before and after packing; all statistics and grids are 192.
-    assert bytes_a_pixel(*most) < 80
+    # Row and column (8 each) and one grid on its way, 8 before and after packing (more copies in zarr 3.4: 124 in all);
+    # all statistics and grids are 192.
+    assert bytes_a_pixel(*most) < 144
