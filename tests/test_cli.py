@@ -46,7 +46,7 @@ def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):
         (["run", "s.yaml", "--members", "1.5"], "'--members': 1.5 is not allowed; allowed: a whole number; see"),
         (["validate", "s.yaml", "--seed", "x"], "'--seed': x is not allowed; allowed: a whole number; see"),
         (["run"], "missing argument"),
-        (["status", "s.zarr", "--jsn"], "no such option"),
+        (["status", "s.zarr", "--jsn"], "no such option: --jsn"),
         (["reun"], "no such command 'reun'"),
     ],
 )
