@@ -85,10 +85,12 @@ class _Lines:
         if now - self.last < LOG_EVERY and self.done < self.total:
             return
         self.last = now
-        rate = (self.done - self.before) / max(now - self.start, 1e-9)
-        left = (self.total - self.done) / max(rate, 1e-9)
-        print(
-            f"{self.title}: {self.done:,}/{self.total:,} {self.unit}, {_number(rate)} {self.unit}/s, {left:,.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"{self.title}: {self.done:,}/{self.total:,} {self.unit}, {self._pace(now)}", file=sys.stderr, flush=True)
+
+    def _pace(self, now: float) -> str:
+        """Rate and time left; before the first piece of work has ended nobody knows them."""
+        ended = self.done - self.before
+        if not ended:
+            return f"none ended in {now - self.start:,.0f} s"
+        rate = ended / max(now - self.start, 1e-9)
+        return f"{_number(rate)} {self.unit}/s, {(self.total - self.done) / rate:,.0f} s left"
