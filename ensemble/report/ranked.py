@@ -12,7 +12,7 @@ from ensemble.report.drawing import colour, draw, tint
 from ensemble.report.numbers import count, interval
 from ensemble.report.results import Results
 
-DRAWN_RANKS = 300
+DRAWN_RANKS = 200
 
 
 def ranked_figure(results: Results) -> Figure:

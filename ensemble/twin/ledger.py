@@ -179,11 +179,17 @@ def _differs(name: str, old: Row, new: Row) -> str:
 def table_of(rows: Mapping[str, Row]) -> pd.DataFrame:
     """Rows as a table with their ids, in the order of time, then of id: the order of arrival does not matter."""
     ordered = sorted(rows.items(), key=lambda item: (item[1]["time"], item[0]))
-    frame = pd.DataFrame([{"id": name, **row} for name, row in ordered])
-    for column in frame.columns:
-        if column not in _NUMBERS and frame[column].dtype == object:
-            frame[column] = frame[column].fillna(False if column == "below_detection" else "")
-    return frame
+    columns = dict.fromkeys(column for _, row in ordered for column in row)
+    return pd.DataFrame(
+        [{"id": name} | {column: _or_blank(column, row.get(column)) for column in columns} for name, row in ordered]
+    )
+
+
+def _or_blank(column: str, value: Any) -> Any:
+    """A value, or what stands for one that a row does not have."""
+    if column in _NUMBERS:
+        return np.nan if value is None else value
+    return (False if column == "below_detection" else "") if value is None else value
 
 
 def cumulative_digests(line: str, table: pd.DataFrame) -> list[tuple[float, str]]:
