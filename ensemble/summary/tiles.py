@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 
 import numpy as np
@@ -37,14 +35,10 @@ def summarise_tile(
         ValueError: the shapes do not fit, or a replicate is out of range.
     """
     above, bins = above or {}, bins or {}
-
-    def of(name: str) -> Summary:
-        """One output; NumPy lets the others go on meanwhile, so that a device does not wait for one core."""
-        thresholds = tuple(above.get(name, ()))
-        return tile_moments(outputs[name], failed, replicate, replicates, thresholds, bins.get(name))
-
-    with ThreadPoolExecutor(min(len(outputs), os.cpu_count() or 1)) as pool:
-        return dict(zip(outputs, pool.map(of, outputs), strict=True))
+    return {
+        name: tile_moments(values, failed, replicate, replicates, tuple(above.get(name, ())), bins.get(name))
+        for name, values in outputs.items()
+    }
 
 
 def merge(tiles: Iterable[int], read: Callable[[int], Mapping[str, Summary]]) -> Summaries:
