@@ -198,7 +198,8 @@ def test_a_sweep_draws_its_curves(tmp_path):
     )
     assert store.dataset("members").sizes["member"] == 6
     assert "along slope 1 to 3. Each" in result.headline[0]
-    assert 'id="sweep"' in page and "90 % interval" not in page
+    assert 'id="sweep"' in page and "90 % interval" not in page and "bands" not in page
+    assert "levels: slope" in page and "start: 1, stop: 3, step: 1" in page
 
 
 def test_totals_of_a_study_by_class(credit_store):

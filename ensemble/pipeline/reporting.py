@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ LIMITS = (
     "The bands hold what the study calls uncertain, and nothing else: errors of the model's own structure are in them "
     "only where an option is uncertain.",
     "Predictive bands add the measurement error that the study states; they are what a measurement should be compared with.",
+)
+SET_LIMITS = (
+    "Inputs were set, not drawn: the numbers say how the output answers to one input, not how well it is known.",
+    "One input is set at a time: what two of them do together is not seen.",
 )
 
 
@@ -144,6 +148,7 @@ def results_of(store: Store) -> Results:
     kept = main in members or store.has_group(SAMPLE)
     observations, skill, groups = _compared(store, main)
     measured = measured_name(main)
+    sampled = study["design"]["type"] not in ("half_range", "sweep")
     return Results(
         main=main,
         statistics=statistics,
@@ -163,10 +168,10 @@ def results_of(store: Store) -> Results:
         provenance=_provenance(store),
         files=tuple(store.attrs["inputs"].items()),
         reproduce=tuple(str(store.attrs.get("history", "")).splitlines()),
-        limits=LIMITS,
+        limits=LIMITS if sampled else SET_LIMITS,
         title=str(store.attrs["title"]),
         footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
-        sampled=study["design"]["type"] not in ("half_range", "sweep"),
+        sampled=sampled,
     )
 
 
@@ -253,11 +258,20 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
         ("scenarios", ", ".join(str(name) for name in statistics["scenario"].values)),
         ("precision", study["precision"]),
     ]
+    facts += [(f"levels: {label}", _level(at)) for label, at in (study["design"].get("levels") or {}).items()]
+    facts += [(f"error: {label}", f"± {size:g}") for label, size in (study["design"].get("errors") or {}).items()]
     facts += [(f"uncertain: {label}", _stated(entry)) for label, entry in study.get("uncertain", {}).items()]
     facts += [(f"alike in space: {label}", _stated(entry)) for label, entry in study.get("fields", {}).items()]
     for entry in study.get("correlation", []):
         facts.append((f"correlation: {' and '.join(entry['between'])}", f"{entry['kind']} {entry['value']:g}"))
     return tuple(facts)
+
+
+def _level(at: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Levels of an input of a factorial or a sweep, as the study has them."""
+    if isinstance(at, Mapping):
+        return ", ".join(f"{key}: {value:g}" for key, value in at.items())
+    return ", ".join(str(level) if isinstance(level, str | bool) else f"{level:g}" for level in at)
 
 
 def _stated(entry: Mapping[str, Any]) -> str:

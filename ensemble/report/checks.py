@@ -148,4 +148,4 @@ def provenance_section(results: Results) -> Section:
 
 def limits_section(results: Results) -> Section:
     """What this report does not say."""
-    return Section("Limits", "What these intervals do not hold.", notes=results.limits)
+    return Section("Limits", "What these numbers do not say.", notes=results.limits)

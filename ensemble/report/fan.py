@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ensemble.report.content import Figure, Panel
 from ensemble.report.drawing import INK, TITLE, colour, draw, swatch, time_axis, tint
-from ensemble.report.numbers import count, fitted, number
+from ensemble.report.numbers import count, fitted, number, plural
 from ensemble.report.results import Results, number_inside, rows_where
 
 # What remains of a scenario's colour: predictive bands lightest, parameter bands from the widest to the narrowest.
@@ -148,8 +148,12 @@ def _legend(results: Results) -> tuple[tuple[str, str], ...]:
 
 def _caption(results: Results) -> str:
     members = min(results.used(site) for site in results.shown_sites)
-    text = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}. Central bands over {count(members)} members."
-    text += " Parameter bands hold what the stated uncertainty of inputs and parameters says about the true value."
+    text = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}."
+    if results.bands:
+        text += f" Central bands over {plural(members, 'member')}."
+        text += " Parameter bands hold what the stated uncertainty of inputs and parameters says about the true value."
+    else:
+        text += f" Medians over {plural(members, 'member')}."
     if results.measured:
         text += " Predictive bands add the error of one measurement: compare an observation with these."
     hidden = len(results.scenarios) * len(results.all_sites) - len(results.shown_scenarios) * len(results.shown_sites)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ensemble.report.content import Answer, Figure, Panel, Remark, Section, Table
 from ensemble.report.drawing import colour
-from ensemble.report.numbers import MISSING, count, interval, number, percent, plural, signed
+from ensemble.report.numbers import MISSING, interval, number, percent, plural, signed
 from ensemble.report.ranked import ranked_figure, site_values
 from ensemble.report.results import Results
 from ensemble.report.ridges import Ridge, from_members, ridge_panel
@@ -84,7 +84,8 @@ def distribution_section(results: Results) -> Section:
         table = _difference_table(results, site, reference)
     where = f" Site {site}." if len(results.all_sites) > 1 else ""
     bands = " and ".join(f"{100 * level:g} %" for level, _, _ in results.bands[:2])
-    caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {count(results.used(site))} members. Numbers and dot: median; bars and shades: central {bands} intervals; each hill has its own height.{where}"
+    shades = f"; bars and shades: central {bands} intervals; each hill has its own height" if bands else ""
+    caption = f"{results.noun[:1].upper()}{results.noun[1:]}, {results.unit}, {plural(results.used(site), 'member')}. Numbers and dot: median{shades}.{where}"
     return Section(
         "Distribution",
         lead,
