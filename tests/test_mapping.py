@@ -106,7 +106,7 @@ def test_zones_by_mean_absolute_deviation():
     rows = zone_table(zones, potential, uncertainty, 25.0)
     assert sum(row.area for row in rows) == 8 * 25.0
     assert sum(row.share for row in rows) == pytest.approx(100)
-    assert rows[2].name == "high potential, low uncertainty"
+    assert rows[2].name == "high mean, low uncertainty"
     assert (rows[2].potential, rows[2].uncertainty) == (10.0, 0.0)
     assert np.isnan(rows[7].potential)
     with pytest.raises(ValueError, match="maps of one shape"):

@@ -275,7 +275,7 @@ def test_maps_are_painted_on_their_grid(tmp_path, credit_store):
     assert float(zones["area"].sum()) == pytest.approx(47.0)
     counted = [int((zones["zone"] == code).sum()) for code in range(9)]
     np.testing.assert_allclose(zones["share"].values[0], 100 * np.array(counted) / 47)
-    assert "high potential, low uncertainty" in (tmp_path / "map.report.html").read_text()
+    assert "high mean, low uncertainty" in (tmp_path / "map.report.html").read_text()
     totals = open_store(tmp_path / "map.zarr").dataset("totals")
     assert float(totals["area"].sel({"class": "all"})) == 4700.0
     with pytest.raises(StoreRefused, match="cells of a raster"):

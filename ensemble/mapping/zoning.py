@@ -88,6 +88,6 @@ def zone_table(zones: Zones, potential: ArrayLike, uncertainty: ArrayLike, areas
         here = zones.zone == code
         held = float(area[here].sum())
         means = [float((area * item)[here].sum()) / held if held > 0 else float("nan") for item in maps]
-        name = f"{LEVELS[code % 3]} potential, {LEVELS[code // 3]} uncertainty"
+        name = f"{LEVELS[code % 3]} mean, {LEVELS[code // 3]} uncertainty"
         rows.append(ZoneRow(name, held, 100 * held / whole, *means))
     return tuple(rows)

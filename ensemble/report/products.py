@@ -81,7 +81,7 @@ def zones_section(zones: xr.Dataset) -> Section:
             here = zones.sel({"scenario": arm, "class": name})
             values = [number(float(here[key])) for key in ("area", "share", "potential", "uncertainty")]
             rows.append((str(name), str(arm), *values))
-    best = zones.isel(scenario=0).sel({"class": "high potential, low uncertainty"})
+    best = zones.isel(scenario=0).sel({"class": "high mean, low uncertainty"})
     lead = f"{number(float(best['share']))} % of the area has a high mean and a low standard deviation."
     units = {key: zones[key].attrs.get("display_units", zones[key].attrs["units"]) for key in ("area", "potential")}
     header = (
