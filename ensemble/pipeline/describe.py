@@ -13,8 +13,9 @@ from ensemble.store import Place, is_there, open_store
 
 # A tile is held about this many times: as it is computed, fetched, summarised and compressed.
 COPIES_OF_A_TILE = 5
-# What Python, JAX and a compiled program take.
-BASE_BYTES = 600 * 10**6
+# What Python, JAX, compiled programs and drawing the report take at most: 0.5 to 1.1 GB were seen. A job of a queue that
+# asks for too little is killed.
+BASE_BYTES = 1_100 * 10**6
 
 
 def describe_plan(plan: Plan, store: Place) -> Iterator[str]:
@@ -47,7 +48,7 @@ def describe_plan(plan: Plan, store: Place) -> Iterator[str]:
     yield f"tiles:     {tiling.count:,} of {tiling.tile_members:,} members x {tiling.tile_sites:,} sites"
     total = plan.pair_bytes * plan.members * len(plan.sites)
     yield f"bytes:     {readable(total)} of members, {'kept' if plan.keep_members else 'not kept (statistics only)'}"
-    yield f"memory:    about {readable(memory_bytes(plan))}"
+    yield f"memory:    up to about {readable(memory_bytes(plan))}"
     yield f"store:     {store} ({_state(store)})"
     slurm = plan.study.record.execution.slurm
     if slurm.gpus:
@@ -65,7 +66,7 @@ def asked_hours(slurm: Slurm, elements: int) -> str:
 
 
 def memory_bytes(plan: Plan) -> int:
-    """About how much memory a run takes, from the shape of its tiles alone."""
+    """About how much memory a run takes at most, from the shape of its tiles alone."""
     tile = (plan.pair_bytes * plan.tiling.tile_members + plan.site_bytes) * plan.tiling.tile_sites
     return BASE_BYTES + COPIES_OF_A_TILE * tile
 
