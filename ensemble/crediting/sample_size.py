@@ -78,6 +78,7 @@ def sample_size(
         )
 
     def deduction(points: int) -> tuple[float, NDArray[np.integer[Any]]]:
+        """What so many points deduct, as a part of the mean, and their numbers by stratum."""
         counts = allocate(points, area, sd, allocation)
         variance = float(((area / area.sum() * sd) ** 2 / counts).sum()) + model_variance
         factor = student_factor(probability, int(counts.sum()) - area.size)
