@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from loess_anchor import design_matrix, moving_average
+from loess_anchor import design_matrix
 from loess_claims import ANCHORED
-from loess_runs import ALL_RUNS, END, MECHANISMS, simulate
+from loess_runs import ALL_RUNS, END, MECHANISMS, columns, inputs_of, smoothed
 
 # Coefficient of variation of the lognormal factor on each number; our own judgement of what is not known.
 SPREAD = {
@@ -30,6 +31,8 @@ CENTRE = {
     "decay_depth": 300.0, "litter_incorporation": 0.1, "calcite_solubility": 0.2085, "base_saturation_least": 0.2,
 }  # fmt: skip
 STEP = 10
+# Sets whose runs are computed side by side.
+AT_ONCE = 8
 TERMS = {"protection": range(1, 6), "climate": (6,), "erosion": range(7, 10), "land use": (10,), "year": (11,)}
 
 
@@ -47,32 +50,38 @@ def draw(sets: int, seed: int) -> list[dict[str, float]]:
 def squares(matrix: np.ndarray) -> np.ndarray:
     """Orthonormal columns that each term adds beyond all others: type II, main effects only; shape (rows, 11)."""
     parts = []
-    for columns in TERMS.values():
-        others = np.delete(matrix, list(columns), axis=1)
+    for part in TERMS.values():
+        others = np.delete(matrix, list(part), axis=1)
         base = np.linalg.qr(others)[0]
-        own = matrix[:, list(columns)]
+        own = matrix[:, list(part)]
         parts.append(np.linalg.qr(own - base @ (base.T @ own))[0])
     return np.concatenate(parts, axis=1)
+
+
+def stocks_of(programs: Sequence[Callable[..., Any]], drawn: Sequence[dict[str, float]]) -> np.ndarray:
+    """Smoothed stocks of the regression, shape (sets, rows); all runs of all sets are members of one program."""
+    parameters = {name: np.repeat([one[name] for one in drawn], len(ALL_RUNS)).astype(np.float32) for name in drawn[0]}
+    inputs = inputs_of(ALL_RUNS * len(drawn), END, parameters)
+    rows = []
+    for program in programs:
+        stock = np.asarray(program(inputs)["soc"], float).reshape(len(drawn), len(ALL_RUNS), END)
+        rows.append(
+            [[smoothed(s, run.path)[STEP - 1 :: STEP] for s, run in zip(one, ALL_RUNS, strict=True)] for one in stock]
+        )
+    return np.concatenate([np.asarray(part).reshape(len(drawn), -1) for part in rows], axis=1)
 
 
 def main(sets: int = 1000, seed: int = 1) -> None:
     """Run and print."""
     basis = squares(design_matrix()[0])
-    term = np.repeat(np.arange(len(TERMS)), [len(columns) for columns in TERMS.values()])
-
-    @jax.jit
-    def stocks(parameters: dict[str, jax.Array]) -> jax.Array:
-        rows = []
-        for option in MECHANISMS.values():
-            stock = simulate(option, ALL_RUNS, END, parameters, outputs=("soc",))["soc"]
-            rows += [moving_average(stock[i], run.path)[STEP - 1 :: STEP] for i, run in enumerate(ALL_RUNS)]
-        return jnp.concatenate(rows)
-
-    found, began = [], time.perf_counter()
-    for parameters in draw(sets, seed):
-        response = np.asarray(stocks({n: jnp.asarray(v, jnp.float32) for n, v in parameters.items()}), float)
-        explained = np.bincount(term, (basis.T @ response) ** 2)
-        found.append(100.0 * explained / ((response - response.mean()) ** 2).sum())
+    term = np.repeat(np.arange(len(TERMS)), [len(part) for part in TERMS.values()])
+    programs = [jax.jit(columns(option, ("soc",))) for option in MECHANISMS.values()]
+    drawn, found, began = draw(sets, seed), [], time.perf_counter()
+    for first in range(0, sets, AT_ONCE):
+        for response in stocks_of(programs, drawn[first : first + AT_ONCE]):
+            explained = np.bincount(term, (basis.T @ response) ** 2)
+            found.append(100.0 * explained / ((response - response.mean()) ** 2).sum())
+        print(f"{len(found)} of {sets} sets, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     eta = np.asarray(found)
     place = np.argsort(np.argsort(-eta, axis=1), axis=1)
     report = {}

@@ -6,7 +6,7 @@ gradients through all runs at once, and the page of claims.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -97,7 +97,7 @@ def inputs_of(runs: Sequence[Run], years: int, parameters: Mapping[str, Any]) ->
         runs: which runs.
         years: length of each.
         parameters: numbers that differ from the record's defaults; ``NAME_dry`` and ``NAME_wet`` differ by
-            bioclimate. Scalars, may be traced.
+            bioclimate. Scalars or one number a run, may be traced.
     """
     real = jnp.result_type(float)
     stacked = {name: jnp.asarray(np.stack([management(r, years)[name] for r in runs]), real)
@@ -123,6 +123,21 @@ def inputs_of(runs: Sequence[Run], years: int, parameters: Mapping[str, Any]) ->
     return stacked
 
 
+def columns(
+    mechanism: str, outputs: tuple[str, ...] = STOCKS, **options: Any
+) -> Callable[[Mapping[str, jax.Array]], dict[str, jax.Array]]:
+    """The column under one mechanism, over inputs of :func:`inputs_of`; ``options`` as in the record."""
+    chosen = {**COLUMN.default_options(), "mechanism": mechanism, **options}
+    model = COLUMN.simulator(BuildSettings(chosen, 1, outputs))
+
+    def over(inputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        # runs last, where the column takes members
+        result = model({name: jnp.moveaxis(value, 0, -1) for name, value in inputs.items()})
+        return {name: jnp.moveaxis(result[name], -1, 0) for name in (*outputs, "balance")}
+
+    return over
+
+
 def simulate(
     mechanism: str,
     runs: Sequence[Run],
@@ -131,13 +146,8 @@ def simulate(
     outputs: tuple[str, ...] = STOCKS,
     **options: Any,
 ) -> dict[str, jax.Array]:
-    """Yearly outputs of runs under one mechanism, each of shape (runs, years); ``options`` as in the record."""
-    chosen = {**COLUMN.default_options(), "mechanism": mechanism, **options}
-    model = COLUMN.simulator(BuildSettings(chosen, 1, outputs))
-
-    # runs last, where the column takes members
-    result = model({name: jnp.moveaxis(value, 0, -1) for name, value in inputs_of(runs, years, parameters).items()})
-    return {name: jnp.moveaxis(result[name], -1, 0) for name in (*outputs, "balance")}
+    """Yearly outputs of runs under one mechanism, each of shape (runs, years)."""
+    return columns(mechanism, outputs, **options)(inputs_of(runs, years, parameters))
 
 
 def smoothed(stock: np.ndarray, path: str, restart: bool = True) -> np.ndarray:
