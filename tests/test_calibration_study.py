@@ -121,7 +121,7 @@ def test_wrong_calibrations_are_refused_in_one_sentence(tmp_path, old, new, mess
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        ("", "2050,1", r"data.csv:9: time: 2050 lies outside the run, 2000 to 2010"),
+        ("", "2050,1", r"data.csv:9: time: 2050 lies outside the run, 2000 to 2009"),
         ("", "2000,1.4", r"data.csv:9: value: the row repeats line 2; each measurement is given once"),
         ("", "never,1", r"data.csv:9: time: 'never' is not a year"),
         (",site", "2003,1,elsewhere", r"data.csv:9: site: there is no site 'elsewhere'; allowed: site"),

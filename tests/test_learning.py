@@ -9,10 +9,11 @@ from ensemble.mapping.averaging import stacked_weights
 from ensemble.mapping.learning.applicability import applicability
 from ensemble.mapping.learning.importance import interactions, partial_dependence
 from ensemble.mapping.learning.intervals import covered, cv_plus
+from ensemble.mapping.learning.learned import class_shares
 from ensemble.mapping.learning.metrics import five_numbers_and_mean, skill
-from ensemble.mapping.learning.next_samples import conditional_covariance, next_samples
+from ensemble.mapping.learning.next_samples import next_samples
 from ensemble.mapping.learning.residuals import FieldParameters, Places, field_posterior, normal_scores, variogram
-from ensemble.mapping.learning.simulation import score_fields
+from ensemble.mapping.learning.simulation import conditional_covariance, score_fields
 from ensemble.mapping.learning.trees import TreeSettings, fit_trees, predict, split_gain, tree_tables
 from ensemble.mapping.learning.tuning import candidates, tune
 from ensemble.mapping.learning.validation import block_folds, cross_validate, permutation_importance, random_folds
@@ -170,26 +171,53 @@ def test_likelihood_finds_the_field():
     assert found.weights.sum() == pytest.approx(1)
 
 
+CLASSES = np.eye(3)[np.arange(30) % 3]
+
+
+@pytest.mark.parametrize("terms", [None, CLASSES])
 @pytest.mark.parametrize("parameters", [FieldParameters(30.0, 0.2, 1.5), FieldParameters(30.0, 0.1, 1.0, 0.5, 1.0)])
-def test_realisations_have_the_conditional_mean_and_covariance(parameters):
-    """Kriging with an unknown mean in closed form against 4000 realisations."""
+def test_realisations_have_the_conditional_mean_and_covariance(parameters, terms):
+    """Kriging with one unknown mean, and with one for each class, in closed form against 4000 realisations."""
     rng = np.random.default_rng(1)
-    samples = Places(rng.uniform(0, 100, (30, 2)), rng.normal(size=(30, 2)))
-    sites = Places(rng.uniform(0, 100, (12, 2)), rng.normal(size=(12, 2)))
+    samples = Places(rng.uniform(0, 100, (30, 2)), rng.normal(size=(30, 2)), terms)
+    sites = Places(rng.uniform(0, 100, (12, 2)), rng.normal(size=(12, 2)), None if terms is None else terms[:12])
     z = rng.normal(size=30)
     fields = score_fields([samples], [sites], z[None], [[parameters]], None, 5)
     drawn = fields.draw(range(4000))[:, 0].astype(float)
     among = parameters.smooth(*samples.distances(samples)) + parameters.nugget * np.eye(30)
     cross = parameters.smooth(*samples.distances(sites))
     inverse = np.linalg.inv(among)
-    mean = inverse.sum(axis=0) @ z / inverse.sum()
-    expected = mean + cross.T @ inverse @ (z - mean)
-    covariance = conditional_covariance(samples, sites, parameters) + parameters.variance * parameters.nugget * np.eye(
-        12
-    )
+    f, g = (np.ones((len(p.km), 1)) if terms is None else p.terms for p in (samples, sites))
+    mean = np.linalg.solve(f.T @ inverse @ f, f.T @ inverse @ z)
+    expected = g @ mean + cross.T @ inverse @ (z - f @ mean)
+    nugget = parameters.variance * parameters.nugget * np.eye(12)
+    covariance = conditional_covariance(samples, sites, parameters) + nugget
     sd = np.sqrt(np.diag(covariance))
     assert np.abs((drawn.mean(axis=0) - expected) / (sd / np.sqrt(4000))).max() < 4
     np.testing.assert_allclose(np.cov(drawn, rowvar=False) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.09)
+
+
+def test_a_class_that_is_wrong_in_one_direction_is_corrected_and_moves_no_other():
+    """What is added to the scores of a class is added to its sites, and changes neither weights nor other classes."""
+    rng = np.random.default_rng(3)
+    samples = Places(rng.uniform(0, 100, (30, 2)), rng.normal(size=(30, 2)), CLASSES)
+    sites = samples._replace(km=samples.km + 20)
+    z = rng.normal(size=30)
+    shifted = z + 5.0 * CLASSES[:, 1]
+    before, after = field_posterior(samples, z), field_posterior(samples, shifted)
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-6)
+    assert before.degrees == 27
+    parameters = [before.draw(20, 1, "shift")]
+    one, two = (
+        score_fields([samples], [sites], scores[None], parameters, None, 5).draw(range(20)) for scores in (z, shifted)
+    )
+    np.testing.assert_allclose(two - one, np.broadcast_to(5.0 * CLASSES[:, 1], (20, 1, 30)), atol=2e-4)
+
+
+def test_classes_with_too_few_samples_have_no_mean_of_their_own():
+    shares = class_shares(["a"] * 6 + ["b"] * 2 + ["c"])
+    assert shares == {"a": 0.75, "b": 0.25}
+    assert class_shares([]) == {} and class_shares(["a", "b"]) == {}
 
 
 def test_the_next_sample_lowers_the_total_as_the_closed_form_says():

@@ -40,10 +40,12 @@ def one_landscape(population, number, settings=SETTINGS):
     sampled = np.random.default_rng([SEED, number]).choice(len(cells), SAMPLES, replace=False)
     observed, x, km = potential(land.soil(sampled, 20_000 + number)), land.covariates[sampled], land.place[sampled]
     folds = random_folds(km, 5, number, 0)
-    learned = learn(x, observed, km, folds[None], settings, number)
+    use = [str(k) for k in land.land_use]
+    of_samples = [use[k] for k in sampled]
+    learned = learn(x, observed, km, folds[None], settings, number, classes=of_samples)
     grid = Grid(SHAPE, "", (0.0, CELL, SHAPE[0] * CELL, -CELL), True, 1000.0, *np.divmod(cells, SHAPE[1]))
     parameters = [learned.field.draw(DRAWS, number, "coverage")]
-    places = [learned.places(km, x)], [learned.places(land.place, land.covariates)]
+    places = [learned.places(km, x, of_samples)], [learned.places(land.place, land.covariates, use)]
     fields = score_fields(*places, learned.scores.scores[None], parameters, grid, SEED)
     scores = fields.draw(range(number * DRAWS, (number + 1) * DRAWS))[:, 0]
     realised = learned.realise(learned.mean(land.covariates), learned.scale(land.covariates), scores)

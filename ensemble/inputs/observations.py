@@ -236,7 +236,8 @@ def _record(table: Table, row: int, time: float, calendar: Calendar | None, step
     ends = calendar.record_years(steps_per_record)
     start = calendar.first / calendar.axis.per_year
     if not start <= time <= ends[-1] + 1e-9:
-        raise table.error(row, "time", f"{table.text('time')[row]} lies outside the run, {start:g} to {ends[-1]:g}")
+        years = f"{int(start)} to {int(np.ceil(ends[-1] - 1e-9)) - 1}"  # first and last, as a study's period is written
+        raise table.error(row, "time", f"{table.text('time')[row]} lies outside the run, {years}")
     return int(np.argmin(np.abs(ends - time)))
 
 

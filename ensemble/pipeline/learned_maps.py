@@ -229,7 +229,7 @@ def _next(material: Material, results: tuple[TargetResult, ...], wanted: Learn, 
     learned = result.learned
     slope = learned.back(learned.mean(sites.x)) if result.entry.transform == "log" else 1.0
     load = sites.areas * learned.scale(sites.x) * learned.scores.sd * slope
-    places = learned.places(samples.km, samples.x), learned.places(sites.km, sites.x)
+    places = [learned.places(part.km, part.x, part.classes) for part in (samples, sites)]
     chosen = next_samples(*places, load, learned.field.best, wanted.next_samples, seed)
     where = [c.site for c in chosen]
     names = ["x_km", "y_km"] if sites.km.shape[1] == 2 else ["x_km", "y_km", "z_km"]

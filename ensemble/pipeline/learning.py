@@ -106,10 +106,11 @@ def _targets(study: StudyFile, wanted: Learn, material: Material, block: float, 
                 tuned = tune(samples.x, y, samples.km, tried, random[0], own, threads)
                 trees = tuned.settings
             settings = LearnSettings(trees, wanted.bootstraps, threads=threads, shuffle=True)
-            learned = learn(samples.x, value, samples.km, random, settings, own, entry.transform)
+            how = (settings, own, entry.transform, samples.classes)
+            learned = learn(samples.x, value, samples.km, random, *how)
             blocked = cross_validate(samples.x, y, trees, blocks, own, threads=threads)
             coverage = {
-                kind: held_out(samples.x, value, samples.km, folds, settings, own, entry.transform)
+                kind: held_out(samples.x, value, samples.km, folds, *how)
                 for kind, folds in (outer.items() if checks.coverage else ())
             }
             yield TargetResult(name, entry, learned, blocked, coverage, tuned, settings)
@@ -148,8 +149,8 @@ def _fields(material: Material, results: tuple[TargetResult, ...], wanted: Learn
         return None
     samples, sites = material.samples, material.sites
     return score_fields(
-        [r.learned.places(samples.km, samples.x) for r in results],
-        [r.learned.places(sites.km, sites.x) for r in results],
+        [r.learned.places(samples.km, samples.x, samples.classes) for r in results],
+        [r.learned.places(sites.km, sites.x, sites.classes) for r in results],
         np.stack([r.learned.scores.scores for r in results]),
         [parameters_of(r.learned, wanted.realizations, seed, r.name) for r in results],
         sites.grid,

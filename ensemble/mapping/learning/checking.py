@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.mapping.learning.intervals import covered, cv_plus
 from ensemble.mapping.learning.learned import Learned, LearnSettings, Transform, learn
+from ensemble.mapping.learning.residuals import Places
 from ensemble.mapping.learning.simulation import score_fields
 from ensemble.mapping.learning.trees import fit_trees, predict
 from ensemble.mapping.learning.validation import random_folds
@@ -43,20 +45,19 @@ class HeldOut(NamedTuple):
     width: Floats
 
 
-def realise_at(learned: Learned, km: Floats, x: Floats, new_km: Floats, new_x: Floats, draws: int, seed: int) -> Floats:
+def realise_at(learned: Learned, samples: Places, sites: Places, x: Floats, draws: int, seed: int) -> Floats:
     """Realisations ``(draw, site)`` of one target at scattered sites.
 
     Args:
-        learned: from samples at ``km`` ``(sample, axis)`` with covariates ``x``.
-        km, x: of the samples.
-        new_km, new_x: of the sites.
+        learned: from the samples.
+        samples, sites: :meth:`Learned.places` of both.
+        x: ``(site, covariate)``.
         draws: how many.
         seed: of the draws.
     """
     parameters = parameters_of(learned, draws, seed, "target")
-    samples, sites = learned.places(km, x), learned.places(new_km, new_x)
     fields = score_fields([samples], [sites], learned.scores.scores[None], [parameters], None, seed)
-    return learned.realise(learned.mean(new_x), learned.scale(new_x), fields.draw(range(draws))[:, 0])
+    return learned.realise(learned.mean(x), learned.scale(x), fields.draw(range(draws))[:, 0])
 
 
 def parameters_of(learned: Learned, draws: int, seed: int, name: str) -> tuple[Any, ...]:
@@ -74,6 +75,7 @@ def held_out(
     settings: LearnSettings,
     seed: int,
     transform: Transform = "none",
+    classes: Sequence[str] = (),
 ) -> HeldOut:
     """Learn again without each outer fold, and look at the samples in it.
 
@@ -82,7 +84,7 @@ def held_out(
         observed: ``(sample,)``.
         km: ``(sample, axis)``.
         outer: ``(sample,)`` fold of each sample, random or by blocks.
-        settings, seed, transform: as in :func:`ensemble.mapping.learning.learned.learn`.
+        settings, seed, transform, classes: as in :func:`ensemble.mapping.learning.learned.learn`.
     """
     covariates, value, place = np.asarray(x, float), np.asarray(observed, float), np.asarray(km, float)
     inner = settings._replace(map_repeats=1)
@@ -92,8 +94,10 @@ def held_out(
     for part in range(int(outer.max()) + 1):
         out, train = np.flatnonzero(outer == part), np.flatnonzero(outer != part)
         folds = random_folds(place[train], INNER_FOLDS, seed, part)[None]
-        learned = learn(covariates[train], value[train], place[train], folds, inner, seed + part, transform)
-        draws = realise_at(learned, place[train], covariates[train], place[out], covariates[out], DRAWS, seed + part)
+        of = [[classes[k] for k in part] if classes else () for part in (train, out)]
+        learned = learn(covariates[train], value[train], place[train], folds, inner, seed + part, transform, of[0])
+        places = [learned.places(place[k], covariates[k], c) for k, c in zip((train, out), of, strict=True)]
+        draws = realise_at(learned, *places, covariates[out], DRAWS, seed + part)
         predicted[out], predictor[out] = draws.mean(axis=0), learned.back(learned.mean(covariates[out]))
         each = [model.predict(covariates[out]) for model in learned.models]
         again = _repeats(covariates[train], value[train], covariates[out], settings, seed + part, learned)

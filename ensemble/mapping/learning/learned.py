@@ -3,11 +3,14 @@
 The predictor is the mean of the models of a repeated cross-validation. The residual of a sample is taken from those
 of these models that did not see it, so it says what the predictor misses where there is no sample. Bootstrap models
 say where the fitted trees themselves are uncertain: their variance and a constant make the local scale of the
-residuals. A realisation is the predictor plus the scale times a conditional field of residuals.
+residuals. A realisation is the predictor plus the scale times a conditional field of residuals. Where classes of land
+are named, the residuals of each have a mean of their own: trees are wrong in one direction at the edge of what was
+sampled, where a small class may lie as a whole, and its total would be too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +25,7 @@ from ensemble.mapping.learning.validation import CrossValidation, cross_validate
 Floats = NDArray[np.floating[Any]]
 Transform = Literal["none", "log"]
 
+SAMPLES_FOR_A_MEAN = 2  # of a class
 SMALLEST_UNEXPLAINED = 0.2  # share of the residual variance that no place has less than
 
 
@@ -39,6 +43,7 @@ class Learned(NamedTuple):
         scores: normal scores of residuals divided by their scale.
         weights: ``(covariate,)`` by which differences of covariates count, from their sd and importance.
         field: of the scores.
+        classes: what share of the samples is of each class that has a mean of its own; empty for one mean.
     """
 
     observed: Floats
@@ -51,6 +56,7 @@ class Learned(NamedTuple):
     scores: Scores
     weights: Floats
     field: FieldPosterior
+    classes: dict[str, float]
 
     def mean(self, x: ArrayLike) -> Floats:
         """The predictor ``(pixel,)`` at ``x`` of ``(pixel, covariate)``."""
@@ -66,9 +72,9 @@ class Learned(NamedTuple):
         """Local scale of the residuals ``(pixel,)``."""
         return np.sqrt(self.unexplained + self.model_variance(x))
 
-    def places(self, km: ArrayLike, x: ArrayLike) -> Places:
-        """Places ``(n, axis)`` km with covariates ``(n, covariate)``, weighted for this target."""
-        return Places(np.asarray(km, float), np.asarray(x, float) * self.weights)
+    def places(self, km: ArrayLike, x: ArrayLike, classes: Sequence[str] = ()) -> Places:
+        """Places ``(n, axis)`` km with covariates ``(n, covariate)``, weighted for this target, of ``(n,)`` classes."""
+        return _places(km, x, self.weights, classes, self.classes)
 
     def back(self, values: ArrayLike) -> Floats:
         """Values on the transformed scale in the unit of the target."""
@@ -105,6 +111,7 @@ def learn(
     settings: LearnSettings,
     seed: int,
     transform: Transform = "none",
+    classes: Sequence[str] = (),
 ) -> Learned:
     """Learn a target.
 
@@ -116,6 +123,7 @@ def learn(
         settings: how.
         seed: of bags, bootstraps and the choice of samples for the likelihood.
         transform: ``log`` to learn the logarithm.
+        classes: ``(sample,)`` class of land of each; empty for none.
     """
     covariates, value = np.asarray(x, float), np.asarray(observed, float)
     y = np.log(value) if transform == "log" else value
@@ -127,8 +135,30 @@ def learn(
     unexplained = max(float((residuals**2 - unseen).mean()), SMALLEST_UNEXPLAINED * float((residuals**2).mean()))
     scores = normal_scores(residuals / np.sqrt(unexplained + unseen))
     weights = covariate_weights(covariates, checked.gains.mean(axis=(0, 1)))
-    field = field_posterior(Places(np.asarray(place, float), covariates * weights), scores.scores, seed)
-    return Learned(value, transform, checked, models, bootstraps, residuals, unexplained, scores, weights, field)
+    shares = class_shares(classes)
+    field = field_posterior(_places(place, covariates, weights, classes, shares), scores.scores, seed)
+    return Learned(
+        value, transform, checked, models, bootstraps, residuals, unexplained, scores, weights, field, shares
+    )
+
+
+def class_shares(classes: Sequence[str]) -> dict[str, float]:
+    """Classes of samples that have a mean of their own, at least two samples each, and their shares of these samples."""
+    names, counts = np.unique(np.asarray(classes, str), return_counts=True)
+    enough = counts >= SAMPLES_FOR_A_MEAN
+    return {str(n): float(c / counts[enough].sum()) for n, c in zip(names[enough], counts[enough], strict=True)}
+
+
+def _places(
+    km: ArrayLike, x: ArrayLike, weights: Floats, classes: Sequence[str], shares: Mapping[str, float]
+) -> Places:
+    """Places whose mean is that of their class, or the average over samples where the class has none."""
+    where, weighted = np.asarray(km, float), np.asarray(x, float) * weights
+    if not shares:
+        return Places(where, weighted)
+    rows = np.vstack([np.eye(len(shares)), list(shares.values())])
+    number = {name: k for k, name in enumerate(shares)}
+    return Places(where, weighted, rows[[number.get(name, len(shares)) for name in classes]])
 
 
 def covariate_weights(x: ArrayLike, importance: ArrayLike) -> Floats:

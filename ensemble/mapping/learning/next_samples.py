@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from ensemble.keys import host_seed
 from ensemble.mapping.learning.residuals import FieldParameters, Places
+from ensemble.mapping.learning.simulation import conditional_covariance
 
 Floats = NDArray[np.floating[Any]]
 
@@ -34,7 +34,7 @@ def next_samples(
     """Choose sites one after another, each the best given those before it.
 
     The total is ``sum_j w_j z_j`` over the sites, where z is the field of residual scores, known at the samples up
-    to its nugget, with an unknown mean. Sampling site j leaves ``Var(T) - Cov(T, z_j)^2 / Var(z_j)``. Only the field's
+    to its nugget, with unknown means. Sampling site j leaves ``Var(T) - Cov(T, z_j)^2 / Var(z_j)``. Only the field's
     covariance counts, so the choice needs no new measurement; above 1500 sites, that many chosen at random stand for
     all, with their weights raised to match.
 
@@ -48,7 +48,7 @@ def next_samples(
     weight = np.asarray(weights, float)
     rng = np.random.default_rng(host_seed(seed, "candidates"))
     chosen = np.sort(rng.permutation(len(weight))[:CANDIDATES])
-    covariance = conditional_covariance(samples, Places(sites.km[chosen], sites.covariates[chosen]), parameters)
+    covariance = conditional_covariance(samples, sites.at(chosen), parameters)
     noise = parameters.nugget * parameters.variance
     load = weight[chosen] * (weight.sum() / weight[chosen].sum())
     total = float(load @ covariance @ load)
@@ -63,14 +63,3 @@ def next_samples(
         covariance = covariance - np.outer(column, column) / (column[best] + noise)
         open_[best] = False
     return found
-
-
-def conditional_covariance(samples: Places, sites: Places, parameters: FieldParameters) -> Floats:
-    """Covariance ``(site, site)`` of the smooth part of the field given the samples, with an unknown mean."""
-    among = parameters.smooth(*samples.distances(samples)) + parameters.nugget * np.eye(len(samples.km))
-    factor = cho_factor(among, lower=True)
-    cross = parameters.smooth(*samples.distances(sites))
-    ones = cho_solve(factor, np.ones(len(samples.km)))
-    short = 1 - cross.T @ ones
-    whole = parameters.smooth(*sites.distances(sites))
-    return parameters.variance * (whole - cross.T @ cho_solve(factor, cross) + np.outer(short, short) / ones.sum())

@@ -5,10 +5,11 @@ will be wrong at a place without a sample: what the covariates do not explain, t
 noise. Nothing is added to it afterwards, so nothing is counted twice.
 
 Residuals are divided by their local scale, taken to normal scores by their ranks, and the scores are a Gaussian field
-with an unknown constant mean. It has three parts: one that is alike in space, one that is alike where covariates are
-(what the fitted trees get wrong of a kind of land, they get wrong wherever it lies), and a nugget. Their shares,
-ranges and variance are not taken as known: many combinations are weighed by the restricted likelihood (Patterson &
-Thompson 1971, doi 10.1093/biomet/58.3.545), and every realisation draws its own.
+with an unknown mean, one for each class of land where the study names classes. It has three parts: one that is alike
+in space, one that is alike where covariates are (what the fitted trees get wrong of a kind of land, they get wrong
+wherever it lies), and a nugget. Their shares, ranges and variance are not taken as known: many combinations are
+weighed by the restricted likelihood (Patterson & Thompson 1971, doi 10.1093/biomet/58.3.545), and every realisation
+draws its own.
 """
 
 from __future__ import annotations
@@ -101,10 +102,22 @@ class Places(NamedTuple):
     Args:
         km: ``(n, axis)`` in space.
         covariates: ``(n, covariate)`` weighted, so that a difference of 1 means as much in each.
+        terms: ``(n, term)`` how the unknown mean at a place is made of unknown numbers; ``None`` for one number
+            everywhere.
     """
 
     km: Floats
     covariates: Floats
+    terms: Floats | None = None
+
+    @property
+    def mean_terms(self) -> Floats:
+        """``(n, term)``."""
+        return np.ones((len(self.km), 1)) if self.terms is None else self.terms
+
+    def at(self, index: Any) -> Places:
+        """These of the places."""
+        return Places(self.km[index], self.covariates[index], None if self.terms is None else self.terms[index])
 
     def distances(self, other: Places) -> tuple[Floats, Floats]:
         """Distances ``(n, m)`` in space and between covariates."""
@@ -120,7 +133,7 @@ class FieldPosterior(NamedTuple):
         weights: ``(candidate,)``, sum to 1.
         squares: ``(candidate,)`` generalised sum of squares around the mean; divided by a chi-square draw with
             ``degrees`` degrees of freedom it is the variance.
-        degrees: samples less one.
+        degrees: samples less unknown means.
     """
 
     candidates: tuple[FieldParameters, ...]
@@ -161,7 +174,7 @@ def field_posterior(places: Places, scores: ArrayLike, seed: int = 0) -> FieldPo
     z = np.asarray(scores, float)
     if len(z) > LIKELIHOOD_SAMPLES:
         some = np.random.default_rng(host_seed(seed, "likelihood samples")).permutation(len(z))[:LIKELIHOOD_SAMPLES]
-        places, z = Places(places.km[some], places.covariates[some]), z[some]
+        places, z = places.at(some), z[some]
     distance, unlike = places.distances(places)
     apart = distance + np.where(distance > 0, 0.0, np.inf)
     near = max(float(np.median(apart.min(axis=1))) / 2, 1e-6)
@@ -169,9 +182,10 @@ def field_posterior(places: Places, scores: ArrayLike, seed: int = 0) -> FieldPo
     typical = float(np.median(unlike[unlike > 0])) if (unlike > 0).any() else 0.0
     reaches = [typical * r for r in REACHES] if typical > 0 else []
     candidates = tuple(_candidates(np.geomspace(near, far, RANGES), reaches))
-    found = np.array([_likelihood(c.smooth(distance, unlike), c.nugget, z) for c in candidates])
+    terms = places.mean_terms[:, (places.mean_terms > 0).any(axis=0)]  # a class may have no sample among the chosen
+    found = np.array([_likelihood(c.smooth(distance, unlike), c.nugget, terms, z) for c in candidates])
     weights = np.exp(found[:, 0] - found[:, 0].max())
-    return FieldPosterior(candidates, weights / weights.sum(), found[:, 1], len(z) - 1)
+    return FieldPosterior(candidates, weights / weights.sum(), found[:, 1], len(z) - terms.shape[1])
 
 
 def _candidates(ranges: Floats, reaches: Sequence[float]) -> Iterator[FieldParameters]:
@@ -185,18 +199,19 @@ def _candidates(ranges: Floats, reaches: Sequence[float]) -> Iterator[FieldParam
                     yield FieldParameters(float(length), nugget, 1.0, alike, float(reach))
 
 
-def _likelihood(correlation: Floats, nugget: float, z: Floats) -> tuple[float, float]:
+def _likelihood(correlation: Floats, nugget: float, terms: Floats, z: Floats) -> tuple[float, float]:
     """Restricted log likelihood with the variance at its best, and the generalised sum of squares."""
     correlation[np.diag_indices_from(correlation)] += nugget
     try:
         lower = cholesky(correlation, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return -np.inf, 1.0
-    both = solve_triangular(lower, np.column_stack([np.ones(len(z)), z]), lower=True, check_finite=False)
-    ones, data = both.T
-    squares = float(data @ data - (ones @ data) ** 2 / (ones @ ones))
-    log_determinant = 2 * float(np.log(np.diag(lower)).sum()) + float(np.log(ones @ ones))
-    return -0.5 * (log_determinant + (len(z) - 1) * np.log(squares)), squares
+    white = solve_triangular(lower, np.column_stack([terms, z]), lower=True, check_finite=False)
+    means, triangle = np.linalg.qr(white[:, :-1])
+    data = white[:, -1]
+    squares = float(data @ data - ((data @ means) ** 2).sum())
+    log_determinant = 2 * float(np.log(np.diag(lower)).sum() + np.log(np.abs(np.diag(triangle))).sum())
+    return -0.5 * (log_determinant + (len(z) - terms.shape[1]) * np.log(squares)), squares
 
 
 class Variogram(NamedTuple):

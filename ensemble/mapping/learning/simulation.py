@@ -1,8 +1,8 @@
 """Conditional realisations of the residual field: they meet the residuals of the samples and vary away from them.
 
 A realisation is an unconditional field plus the kriging of what it misses at the samples (Journel & Huijbregts
-1978, Mining Geostatistics, ch. VII), with an unknown mean. Several targets share the noise of their fields, so that
-their errors are correlated as the residuals of the samples are.
+1978, Mining Geostatistics, ch. VII), with unknown means (universal kriging). Several targets share the noise of their
+fields, so that their errors are correlated as the residuals of the samples are.
 """
 
 from __future__ import annotations
@@ -105,21 +105,22 @@ def make_sampler(
 
 
 class Conditioner(NamedTuple):
-    """Kriging with an unknown mean for one pair of range and nugget.
+    """Kriging with unknown means for one set of parameters.
 
     Args:
         factor: Cholesky factor of the correlation of the samples.
-        ones: that correlation's inverse applied to ones.
+        solved: ``(sample, term)`` that correlation's inverse applied to the terms of the mean.
+        gram: ``(term, term)`` the terms against ``solved``: the precision of the means.
     """
 
     factor: Any
-    ones: Floats
+    solved: Floats
+    gram: Floats
 
-    def weights(self, misses: Floats) -> tuple[float, Floats]:
-        """Mean and dual weights ``(sample,)`` that meet ``(sample,)`` misses."""
-        solved = cho_solve(self.factor, misses, check_finite=False)
-        mean = float(solved.sum() / self.ones.sum())
-        return mean, solved - mean * self.ones
+    def weights(self, misses: Floats) -> tuple[Floats, Floats]:
+        """Means ``(term,)`` and dual weights ``(sample,)`` that meet ``(sample,)`` misses."""
+        means = np.linalg.solve(self.gram, self.solved.T @ misses)
+        return means, cho_solve(self.factor, misses, check_finite=False) - self.solved @ means
 
 
 def make_conditioner(samples: Places, parameters: FieldParameters) -> Conditioner:
@@ -127,7 +128,18 @@ def make_conditioner(samples: Places, parameters: FieldParameters) -> Conditione
     matrix = parameters.smooth(*samples.distances(samples))
     matrix[np.diag_indices_from(matrix)] += parameters.nugget
     factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    return Conditioner(factor, cho_solve(factor, np.ones(len(matrix)), check_finite=False))
+    solved = cho_solve(factor, samples.mean_terms, check_finite=False)
+    return Conditioner(factor, solved, samples.mean_terms.T @ solved)
+
+
+def conditional_covariance(samples: Places, sites: Places, parameters: FieldParameters) -> Floats:
+    """Covariance ``(site, site)`` of the smooth part of the field given the samples, with unknown means."""
+    conditioner = make_conditioner(samples, parameters)
+    cross = parameters.smooth(*samples.distances(sites))
+    short = sites.mean_terms - cross.T @ conditioner.solved
+    known = cross.T @ cho_solve(conditioner.factor, cross, check_finite=False)
+    means = short @ np.linalg.solve(conditioner.gram, short.T)
+    return parameters.variance * (parameters.smooth(*sites.distances(sites)) - known + means)
 
 
 def alike_field(places: Sequence[Places], reach: float, rng: np.random.Generator) -> list[Floats]:
@@ -186,8 +198,8 @@ class ScoreFields(NamedTuple):
             there, at_samples = self._unconditional(own, draw)
             for k, p in enumerate(own):
                 conditioner = self.conditioners[k][p._replace(variance=1.0)]
-                mean, weights[row, k] = conditioner.weights(self.scores[k] - at_samples[k])
-                fields[row, k] = there[k] + mean
+                means, weights[row, k] = conditioner.weights(self.scores[k] - at_samples[k])
+                fields[row, k] = there[k] + self.sites[k].mean_terms @ means
         for k in range(targets):
             used = [self.parameters[k][draw % len(self.parameters[k])]._replace(variance=1.0) for draw in draws]
             self._add_kriging(k, fields[:, k], used, weights[:, k].astype(np.float32))
@@ -227,14 +239,18 @@ class ScoreFields(NamedTuple):
         groups: dict[FieldParameters, list[int]] = {}
         for row, p in enumerate(used):
             groups.setdefault(p, []).append(row)
-        samples = Places(*(part.astype(np.float32) for part in self.samples[target]))
+        samples = _in_float32(self.samples[target])
         step = max(1, DISTANCES_AT_ONCE // len(samples.km))
         for start in range(0, fields.shape[1], step):
             here = slice(start, start + step)
-            block = Places(*(part[here].astype(np.float32) for part in self.sites[target]))
+            block = _in_float32(self.sites[target].at(here))
             distance, unlike = block.distances(samples)
             for p, rows in groups.items():
                 fields[rows, here] += weights[rows] @ p.smooth(distance, unlike).T.astype(np.float32)
+
+
+def _in_float32(places: Places) -> Places:
+    return Places(places.km.astype(np.float32), places.covariates.astype(np.float32))
 
 
 def score_fields(
