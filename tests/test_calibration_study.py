@@ -158,6 +158,11 @@ def test_wrong_observations_are_refused_by_the_command(tmp_path, header, row, me
             "vary.push: there is no such number under uncertain; allowed:",
         ),
         (
+            "  draws",
+            "  vary: {slope: {by: scenario, spread: {distribution: lognormal, median: 1, cv: 1}}}\n  draws",
+            "vary.slope.by: there is one scenario alone, so nothing can vary between them",
+        ),
+        (
             STUDY[STUDY.index("uncertain") : STUDY.index("observations")],
             "",
             "calibrate: nothing is free: give the numbers",

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from twin_studies import LINE, LINE_DATA, folder
+from twin_studies import LINE, LINE_DATA, POOLS, POOLS_DATA, folder
 from typer.testing import CliRunner
 
 from ensemble.cli import app
@@ -184,6 +184,35 @@ def test_wrong_tables_are_refused_and_nothing_is_written(tmp_path, whole, head, 
         arrive(whole, row, head=head)
     assert message in str(error.value)
     assert kinds(whole) == before
+
+
+VARIED = POOLS.replace(
+    "  errors:\n", "  vary: {start: {by: farm, spread: {distribution: lognormal, median: 0.5, cv: 0.5}}}\n  errors:\n"
+).replace("particles: 256, forecast_draws: 128", "particles: 64, forecast_draws: 32")
+
+
+def test_rows_that_the_study_cannot_take_are_refused_before_they_are_logged(tmp_path):
+    """A twin begins with the first farm alone; rows without the farm that another row of their arm names are refused."""
+    head = "scenario,time,value,farm"
+    study = folder(tmp_path, VARIED, f"{head}\nkept,2001,41,a\n")
+    store = tmp_path / "pools.zarr"
+    update_twin(store, study=study, quiet=True)
+    before = kinds(store)
+    with pytest.raises(InputError, match=r"new.csv: with its rows the study cannot be followed: .*'farm' differs"):
+        arrive(store, "kept,2004,39", head="scenario,time,value")
+    assert kinds(store) == before
+    arrive(store, "more,2004,40,b", head=head)  # and goes on, with a second farm
+    assert kinds(store) == [*before, "received", "step"]
+    learnt = [p["name"] for p in open_twin(journal_folder(store)).steps()[-1].data["parameters"]]
+    assert {"start[a]", "start[b]"} < set(learnt)
+
+
+def test_a_study_that_cannot_be_followed_leaves_nothing(tmp_path):
+    text = POOLS.replace("twin: {", "twin: {method: enkf, localisation: 5, ")
+    study = folder(tmp_path, text, POOLS_DATA)
+    with pytest.raises(InputError, match=r"cannot be followed: .*localisation"):
+        update_twin(tmp_path / "pools.zarr", study=study, quiet=True)
+    assert not kinds(tmp_path / "pools.zarr")
 
 
 def test_a_clock_that_runs_backwards_another_format_and_changed_files(tmp_path, whole, monkeypatch):

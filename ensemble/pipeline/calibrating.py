@@ -8,7 +8,8 @@ import jax
 
 from ensemble.config.calibration import Calibrate
 from ensemble.inference.calibration.fit import calibrate
-from ensemble.inference.calibration.problem import make_problem
+from ensemble.inference.calibration.parameters import refuse_lone_groups
+from ensemble.inference.calibration.problem import Problem, make_problem
 from ensemble.inference.calibration.simulated import LEVEL, Effort, Ranks, band, ecdf, rank_truth, simulate
 from ensemble.inference.calibration.tables import arviz_groups, checks
 from ensemble.pipeline.assessing import CHECKS, fix_criteria
@@ -57,7 +58,7 @@ def calibrate_plan(plan: Plan, path: Place, quiet: bool = False) -> CalibrationR
     settings = _settings(plan)
     plan = plan_so_far(plan, path)
     with jax.enable_x64(True):
-        problem = make_problem(plan, settings)  # whatever is wrong is said before anything is written
+        problem = _problem(plan, settings)  # whatever is wrong is said before anything is written
     with open_writer(path, provenance_of(plan), [stage_of(plan, bins_for(plan, path))], root_attributes(plan)) as store:
         remember_study(plan, path)
         fix_criteria(plan, path)
@@ -85,6 +86,12 @@ def _settings(plan: Plan) -> Calibrate:
     return settings
 
 
+def _problem(plan: Plan, settings: Calibrate) -> Problem:
+    problem = make_problem(plan, settings)
+    refuse_lone_groups(plan, settings, problem.parameters)
+    return problem
+
+
 def check_calibration(
     plan: Plan, count: int, report: Place, effort: Effort | None = None, quiet: bool = False
 ) -> CalibrationResult:
@@ -102,7 +109,7 @@ def check_calibration(
     """
     settings, effort = _settings(plan), effort or Effort()
     with jax.enable_x64(True):
-        problem = make_problem(plan, settings)
+        problem = _problem(plan, settings)
         if problem.errors.below.any():
             text = "rows below a detection limit cannot be simulated: which rows they are depends on the data"
             raise plan.study.error(("observations",), text)

@@ -18,7 +18,7 @@ from ensemble.plan import Plan, make_plan
 from ensemble.provenance import describe_differences, digest_of, file_checksums
 from ensemble.store import open_store
 from ensemble.store.place import Place, is_there
-from ensemble.twin.journal import Journal
+from ensemble.twin.journal import Entry, Journal
 
 # Keys of a study that change what is known after a measurement.
 KEYS = (
@@ -85,6 +85,15 @@ def identity_of(plan: Plan) -> dict[str, Any]:
     }
 
 
+def is_new(journal: Journal, plan: Plan) -> bool:
+    """Whether a plan would begin a line."""
+    return not _goes_on(journal.of_kind("begin"), digest_of(identity_of(plan)))
+
+
+def _goes_on(begins: Sequence[Entry], digest: str) -> bool:
+    return bool(begins) and begins[-1].data["digest"] == digest
+
+
 def line_for(journal: Journal, plan: Plan) -> tuple[int, str, str | None]:
     """The line that a plan belongs to, begun where the last one differs.
 
@@ -94,7 +103,7 @@ def line_for(journal: Journal, plan: Plan) -> tuple[int, str, str | None]:
     identity = identity_of(plan)
     digest = digest_of(identity)
     begins = journal.of_kind("begin")
-    if begins and begins[-1].data["digest"] == digest:
+    if _goes_on(begins, digest):
         return len(begins), digest, None
     why = describe_differences(begins[-1].data["identity"], identity) if begins else "the twin begins"
     data: Mapping[str, Any] = {

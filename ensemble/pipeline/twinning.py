@@ -16,13 +16,12 @@ from ensemble.config.twin import Twin as Settings
 from ensemble.errors import InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
-from ensemble.inference.calibration.errors import make_error_model
-from ensemble.inference.calibration.problem import checked_rows
+from ensemble.inference.calibration.problem import bind_rows
 from ensemble.inputs.observations import observations_of, read_measurements
 from ensemble.pipeline.assessing import results_at
 from ensemble.pipeline.twin_lines import state_lines, twin_lines
 from ensemble.pipeline.twin_step import step_record
-from ensemble.pipeline.twin_study import line_for, plan_of_twin, rules_of, settings_of
+from ensemble.pipeline.twin_study import is_new, line_for, plan_of_twin, rules_of, settings_of
 from ensemble.plan import Plan
 from ensemble.provenance import file_checksum
 from ensemble.report.twin import twin_page
@@ -155,13 +154,13 @@ def _one_table(plan: Plan, journal: Journal, file: Path) -> list[str]:
             raise part.error(int(ahead[0]), "time", f"{part.text('time')[ahead[0]]} lies in the future")
     known = Twin(journal.folder, tuple(journal.entries)).rows
     found = receive(known, table, rows)
-    _refuse_unfit(plan, file, {**known, **found.new, **found.revised})
+    _refuse_unfit(plan, journal, file, {**known, **found.new, **found.revised})
     journal.append("received", {"source": str(file), "file_digest": digest, **found.as_dict()})
     return [_brought(file, found, table.columns)]
 
 
-def _refuse_unfit(plan: Plan, file: Path, rows: Mapping[str, Row]) -> None:
-    """Refuse what no update could take in, before it is logged.
+def _refuse_unfit(plan: Plan, journal: Journal, file: Path, rows: Mapping[str, Row]) -> None:
+    """Refuse what no update could take in, before it is logged; of a study that is new, all of it is tried.
 
     Raises:
         InputError: a row lies below a detection limit, or does not fit the model or the errors of the study.
@@ -169,16 +168,21 @@ def _refuse_unfit(plan: Plan, file: Path, rows: Mapping[str, Row]) -> None:
     table = table_of(rows)
     if table.empty:
         return
-    calibrate = settings_of(plan)[0].model_copy(update={"hold_out": {}})
+    calibrate, settings = settings_of(plan)
     if "below_detection" in table and table["below_detection"].to_numpy(bool).any():
         text = (
             "below_detection: a twin takes values only; `ensemble calibrate` takes values below a detection limit too"
         )
         raise InputError(text, file)
+    every = table.drop(columns="id")
     try:
-        make_error_model(checked_rows(replace(plan, observations=table.drop(columns="id")), calibrate), calibrate, 0.0)
+        with jax.enable_x64(True):
+            if is_new(journal, plan):
+                make_engine(plan, every, calibrate, settings, plan.seed)
+            else:
+                bind_rows(replace(plan, observations=every), calibrate.model_copy(update={"hold_out": {}}))
     except ValueError as error:
-        raise error if isinstance(error, InputError) else InputError(str(error), file) from None
+        raise InputError(f"with its rows the study cannot be followed: {error}", file) from None
 
 
 def _this_year() -> float:

@@ -183,10 +183,22 @@ def _groups(
             raise plan.study.error(key, text)
         if axis != "site":
             groups[axis] = tuple(dict.fromkeys(pairs[axis].astype(str)))
-        if len(groups[axis]) < 2:
-            raise plan.study.error(key, f"there is one {axis} alone, so nothing can vary between them")
     members = {a: np.array([names.index(str(name)) for name in pairs[a]]) for a, names in groups.items()}
     return groups, members
+
+
+def refuse_lone_groups(plan: Plan, settings: Calibrate, parameters: Parameters) -> None:
+    """Refuse what varies between groups of which there is one: a calibration would learn nothing of the spread.
+
+    A twin does not ask this: others may be measured later.
+
+    Raises:
+        InputError: an entry of ``vary`` has one group alone.
+    """
+    for label, entry in settings.vary.items():
+        if len(parameters.groups[entry.by]) < 2:
+            text = f"there is one {entry.by} alone, so nothing can vary between them"
+            raise plan.study.error(("calibrate", "vary", label, "by"), text)
 
 
 def spreads(settings: Calibrate) -> dict[str, tuple[tuple[str, ...], Spread, str, str]]:

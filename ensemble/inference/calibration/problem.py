@@ -92,17 +92,9 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
         InputError: no observations, a hold-out that names nothing, an output with axes besides time, an error that
             cannot be, or a prior without density.
     """
-    rows = checked_rows(plan, settings)
+    rows, parameters, errors = bind_rows(plan, settings)
     plan, notes = _without_series(plan)
-    rows["pair"] = rows.groupby(["scenario", "site"], sort=False).ngroup()
     pairs = rows.drop_duplicates("pair")[["scenario", "site"]]
-    parameters = make_parameters(plan, settings, rows)
-    calendar = plan.base.calendar
-    start = 0.0 if calendar is None else calendar.first / calendar.axis.per_year
-    try:
-        errors = make_error_model(rows, settings, start)
-    except ValueError as error:
-        raise plan.study.error(("calibrate",), str(error)) from None
     arms = np.array([plan.scenarios.index(name) for name in pairs["scenario"]])
     places = np.array([plan.sites.index(name) for name in pairs["site"]])
     predict = _predictor(plan, rows, parameters, arms, places)
@@ -112,6 +104,23 @@ def make_problem(plan: Plan, settings: Calibrate) -> Problem:
     if noise is not None and errors.is_log.any():
         notes.append("process noise on the pools is exact for normal errors; with lognormal errors it is linearised")
     return Problem(parameters, rows, errors, predict, straighten, noise, course, (*notes, *_few(rows, parameters)))
+
+
+def bind_rows(plan: Plan, settings: Calibrate) -> tuple[pd.DataFrame, Parameters, ErrorModel]:
+    """What the rows of a study decide: which are fitted, what is free, and their errors.
+
+    Raises:
+        InputError: as :func:`make_problem`.
+    """
+    rows = checked_rows(plan, settings)
+    rows["pair"] = rows.groupby(["scenario", "site"], sort=False).ngroup()
+    parameters = make_parameters(plan, settings, rows)
+    calendar = plan.base.calendar
+    start = 0.0 if calendar is None else calendar.first / calendar.axis.per_year
+    try:
+        return rows, parameters, make_error_model(rows, settings, start)
+    except ValueError as error:
+        raise plan.study.error(("calibrate",), str(error)) from None
 
 
 def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
@@ -356,4 +365,4 @@ def base_by_pair(
     return base, axes
 
 
-__all__ = ["PoolCourse", "Problem", "base_by_pair", "checked_rows", "make_problem"]
+__all__ = ["PoolCourse", "Problem", "base_by_pair", "bind_rows", "make_problem"]
