@@ -19,6 +19,7 @@ from ensemble.twin.journal import Journal, journal_folder
 from ensemble.twin.twin import open_twin
 
 HEAD, *ROWS = LINE_DATA.split()
+SITE = "study/site/level/20"
 SMALL = LINE.replace("particles: 1024, forecast_draws: 256", "particles: 128, forecast_draws: 64")
 
 
@@ -68,7 +69,10 @@ def test_late_and_duplicate_rows_give_what_the_whole_gives_and_are_said(tmp_path
     assert kinds(store) == ["received", "begin", "step", "step", "step"]
     result = arrive(store, ROWS[2], ROWS[4], *ROWS[5:])
     assert "3 new, 1 known already" in result.lines[0]
-    assert any("replayed from 2001: measurements before 2007 came late or changed" in line for line in result.lines)
+    assert any(
+        "replayed from the end of 2000: measurements up to the end of 2006 came late or changed" in line
+        for line in result.lines
+    )
     assert any(line.startswith("one step ahead: ") for line in result.lines)
     same(store, whole)
     before = len(kinds(store))
@@ -85,22 +89,23 @@ def test_revised_and_withdrawn_rows(tmp_path, whole):
     ):
         arrive(store, ROWS[3])
     result = arrive(store, ROWS[3] + ",revised", head=HEAD + ",status")
-    assert "1 revised" in result.lines[0] and any("replayed from 2003" in line for line in result.lines)
+    assert "1 revised" in result.lines[0] and any("replayed from the end of 2002" in line for line in result.lines)
     same(store, whole)
     twin = open_twin(journal_folder(store))
     name = next(name for name, row in twin.rows.items() if row["value"] == 5.9)
     earlier = twin.snapshot(twin.steps()[-2])[0]["scores"]
-    arrive(store, f"{name},,,withdrawn", head="id,time,value,status", name="back.csv")
+    result = arrive(store, f"{name},,,withdrawn", head="id,time,value,status", name="back.csv")
+    assert "1 withdrawn" in result.lines[0] and result.lines[1].startswith("back to what was known at the end of 2008")
     np.testing.assert_array_equal(knowledge(store)[0], earlier)  # without it, what was known before it
     assert name not in open_twin(journal_folder(store)).rows
-    with pytest.raises(InputError, match="there is no measurement 'nothing' to withdraw"):
+    with pytest.raises(InputError, match=f"no measurement 'nothing' to withdraw; most like it: {SITE}"):
         arrive(store, "nothing,,,withdrawn", head="id,time,value,status", name="no.csv")
 
 
 def test_every_past_state_can_be_opened(whole):
     first = next(e.number for e in Journal(journal_folder(whole)).entries if e.kind == "step")
     result = CliRunner().invoke(app, ["update", str(whole), "--at", str(first)])
-    assert result.exit_code == 0 and "known after 2001" in result.output and "slope" in result.output
+    assert result.exit_code == 0 and "known at the end of 2000" in result.output and "slope" in result.output
     result = CliRunner().invoke(app, ["update", str(whole), "--at", "1"])
     assert result.exit_code == 2 and "is no step" in result.output
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensemble.config.twin import Twin as Settings
-from ensemble.report.numbers import plural
+from ensemble.report.numbers import instant, plural
 from ensemble.twin.alarm import Watch
 from ensemble.twin.journal import Entry
 from ensemble.twin.score import summary
@@ -18,7 +18,7 @@ def twin_lines(twin: Twin, settings: Settings) -> list[str]:
     last = steps[-1]
     lines = [
         f"line {last.data['line']}, step {last.number}: {plural(len(twin.rows), 'measurement')} taken in, "
-        f"the last of {last.data['date']:.6g}",
+        f"the last at {instant(last.data['date'])}",
         *state_lines(last),
     ]
     scores = twin.one_step()
@@ -54,6 +54,6 @@ def alarm_line(found: Watch, false_alarms: float) -> str:
     """One alarm in words."""
     return (
         f"DRIFT ALARM {found.name}: {found.outside} of {found.count} values outside their 90 % bands one step ahead, "
-        f"evidence {found.largest:.3g} against a limit of {found.limit:.3g} first reached in {found.since:.6g} "
+        f"evidence {found.largest:.3g} against a limit of {found.limit:.3g} first reached at {instant(found.since)} "
         f"(a sound twin raises any alarm in its life with probability below {false_alarms:.0%})"
     )

@@ -24,6 +24,7 @@ from ensemble.pipeline.twin_step import step_record
 from ensemble.pipeline.twin_study import is_new, line_for, plan_of_twin, rules_of, settings_of
 from ensemble.plan import Plan
 from ensemble.provenance import file_checksum
+from ensemble.report.numbers import instant
 from ensemble.report.twin import twin_page
 from ensemble.store.files import write_file
 from ensemble.store.lock import WriterLock
@@ -214,7 +215,8 @@ def _absorb(
         start = digests[first - 1][0] if first else None
         journal.append("replay", {"line": line, "from": start, "until": later[-1].data["date"]})
         notes.append(
-            f"replayed from {'the prior' if start is None else f'{start:.6g}'}: measurements before {later[-1].data['date']:.6g} came late or changed"
+            f"replayed from {'the prior' if start is None else instant(start)}: "
+            f"measurements up to {instant(later[-1].data['date'])} came late or changed"
         )
     try:
         engine = make_engine(plan, rows.drop(columns="id"), calibrate, settings, plan.seed)
@@ -241,6 +243,7 @@ def _reached(journal: Journal, line: int, entry: Entry) -> str:
     if steps[-1].number != entry.number:
         data = {key: value for key, value in entry.data.items() if key != "scores"}
         journal.append("step", {**data, "scores": []})
+        return f"back to what was known at {instant(entry.data['date'])}, step {entry.number}: measurements were taken back"
     return "nothing new: every measurement has been taken in"
 
 
@@ -284,7 +287,7 @@ def show_step(store: Place, number: int) -> list[str]:
     arrays, _ = twin.snapshot(step)
     twin.forecast(step)
     lines = [
-        f"line {step.data['line']}, step {number}: known after {step.data['date']:.6g}, "
+        f"line {step.data['line']}, step {number}: known at {instant(step.data['date'])}, "
         f"{len(arrays['scores'])} particles, snapshot intact",
         *state_lines(step),
     ]

@@ -18,7 +18,7 @@ from ensemble.plan import Plan
 from ensemble.report.content import Answer, Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import INK, colour, draw, swatch, time_axis, tint
 from ensemble.report.fan import draw_points
-from ensemble.report.numbers import MISSING, number, percent, plural
+from ensemble.report.numbers import MISSING, instant, number, percent, plural
 from ensemble.report.page import render
 from ensemble.report.results import rows_where
 from ensemble.report.twin_score import score_section, watch_section
@@ -59,7 +59,9 @@ def twin_content(twin: Twin, plan: Plan, settings: Settings) -> ReportContent:
         _learning_section(steps),
         _history_section(twin),
     )
-    said = f"{plural(len(twin.rows), 'measurement')}, the last of {last.data['date']:.6g}; line {last.data['line']}"
+    said = (
+        f"{plural(len(twin.rows), 'measurement')}, the last at {instant(last.data['date'])}; line {last.data['line']}"
+    )
     answers = tuple(_answer(plan, number_, entry) for number_, entry in enumerate(last.data["errors"][:DRAWN]))
     return ReportContent(title, f"Twin after {said}", head, answers, sections, f"{footer}, step {last.digest[:12]}")
 
@@ -73,7 +75,7 @@ def _title(plan: Plan, scenario: str, site: str) -> str:
 def _answer(plan: Plan, place: int, entry: Mapping[str, Any]) -> Answer:
     name = _title(plan, entry["scenario"], entry["site"])
     return Answer(
-        f"{name}, {entry['variable']} in {entry['time']:.6g}",
+        f"{name}, {entry['variable']} at {instant(entry['time'])}",
         f"{number(entry['mean'], entry['truth'])} ± {number(entry['truth'])}",
         ("standard deviation of the true value", f"of a measurement: {number(entry['total'])}"),
         colour(place),
@@ -130,7 +132,7 @@ def _panel(
         axes.set_title(name, color=shade)
 
     end = layers[2][:, -1]
-    alt = f"{name}: {len(past)} measurements, then a forecast to {times[-1]:.6g}: {end.mean():.3g} with sd {end.std():.2g}"
+    alt = f"{name}: {len(past)} measurements, then a forecast to {instant(times[-1])}: {end.mean():.3g} with sd {end.std():.2g}"
     return draw(f"twin-{place}", alt, paint)
 
 
@@ -139,10 +141,10 @@ def _errors_table(plan: Plan, last: Entry) -> Table:
     for entry in last.data["errors"]:
         names = ("parameter", "state", "process", "measurement", "truth", "total")
         cells = [number(entry[name]) for name in names]
-        rows.append((_title(plan, entry["scenario"], entry["site"]), f"{entry['time']:.6g}", *cells))
+        rows.append((_title(plan, entry["scenario"], entry["site"]), instant(entry["time"]), *cells))
     header = (
         "series",
-        "year",
+        "time",
         "parameters",
         "state",
         "process",
@@ -172,9 +174,9 @@ def _paired_table(plan: Plan, arrays: Mapping[str, np.ndarray], continues: Mappi
                     number(float(alone)),
                 )
                 rows.append(
-                    (f"{_title(plan, arm, str(site))} minus {_title(plan, origin, str(site))}", f"{end:.6g}", *cells)
+                    (f"{_title(plan, arm, str(site))} minus {_title(plan, origin, str(site))}", instant(end), *cells)
                 )
-    header = ("difference", "year", "mean", "90 % interval", "sd, paired", "sd if unpaired")
+    header = ("difference", "time", "mean", "90 % interval", "sd, paired", "sd if unpaired")
     return Table(header, tuple(rows), "Scenarios from the updated state share parameters, state and process noise.")
 
 
@@ -226,7 +228,7 @@ def _learning_section(steps: Sequence[Entry]) -> Section:
         "What was learnt: share of the prior variance removed, value, and the date that moved it most (Kullback-Leibler, bits).",
     )
     taught = tuple(
-        (f"{s.data['date']:.6g}", str(len(s.data["scores"])), number((s.data["taken_in"]["information"] or 0.0) / np.log(2.0)),
+        (instant(s.data["date"]), str(len(s.data["scores"])), number((s.data["taken_in"]["information"] or 0.0) / np.log(2.0)),
          MISSING if s.data["taken_in"]["log_evidence"] is None else f"{s.data['taken_in']['log_evidence']:.2f}",
          f"{s.data['taken_in']['effective']:.0f}", str(s.data["taken_in"]["sweeps"]))
         for s in steps
@@ -251,7 +253,7 @@ def _learnt_row(steps: Sequence[Entry], parameter: Mapping[str, Any]) -> tuple[s
         if "mean" in parameter
         else (MISSING, MISSING)
     )
-    return name, percent(max(parameter["contraction"], 0.0)), *value, f"{date:.6g}", f"{bits:.2f}"
+    return name, percent(max(parameter["contraction"], 0.0)), *value, instant(date), f"{bits:.2f}"
 
 
 def _history_section(twin: Twin) -> Section:
@@ -274,9 +276,9 @@ def _said(entry: Entry) -> str:
         counts = ", ".join(f"{len(data[k])} {k}" for k in ("new", "revised", "withdrawn", "duplicates") if data[k])
         return f"{Path(data['source']).name}: {counts or 'nothing'}"
     if entry.kind == "step":
-        return f"date {data['date']:.6g}, {plural(len(data['scores']), 'value')}"
+        return f"{instant(data['date'])}, {plural(len(data['scores']), 'value')}"
     if entry.kind == "begin":
         return f"line {data['line']}: {data['why']}"
     if entry.kind == "replay":
-        return f"from {data['from'] if data['from'] is not None else 'the prior'}"
+        return f"from {'the prior' if data['from'] is None else instant(data['from'])}"
     return f"digest {data.get('digest', '')[:12]}"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 from ensemble.report.content import Figure, Panel, Remark, Section, Table
 from ensemble.report.drawing import FAINT, colour, draw
-from ensemble.report.numbers import number, percent, plural, signed
+from ensemble.report.numbers import instant, number, percent, plural, signed
 from ensemble.twin.alarm import Watch
 from ensemble.twin.score import BINS, by_lead, rank_histogram, summary
 
@@ -72,7 +72,7 @@ def watch_section(watches: Sequence[Watch], false_alarms: float) -> Section:
     """The drift alarm of every series."""
     rows = tuple(
         (w.name, str(w.count), str(w.outside), number(w.evidence), number(w.largest), number(w.limit),
-         f"since {w.since:.6g}" if w.alarm else "no")
+         f"since {instant(w.since)}" if w.alarm else "no")
         for w in watches
     )  # fmt: skip
     remarks = tuple(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,9 @@ def receive(known: Mapping[str, Row], table: Table, rows: pd.DataFrame) -> Recei
             duplicates.append(name)
         elif status[number] == REVISED:
             if name not in known:
-                raise table.error(number, "status", f"there is no measurement '{name}' to revise")
+                raise table.error(
+                    number, "status", f"there is no measurement '{name}' to revise; {_known(known, name)}"
+                )
             revised[name] = content
         elif name in known:
             raise table.error(number, "value", _differs(name, known[name], content))
@@ -127,8 +130,14 @@ def _withdrawn(known: Mapping[str, Row], table: Table, status: Sequence[str]) ->
         if name in known:
             found.append(name)
         elif name not in found:
-            raise table.error(number, "id", f"there is no measurement '{name}' to withdraw")
+            raise table.error(number, "id", f"there is no measurement '{name}' to withdraw; {_known(known, name)}")
     return tuple(dict.fromkeys(found))
+
+
+def _known(known: Mapping[str, Row], name: str) -> str:
+    """The ids that are most like one that is not known."""
+    alike = get_close_matches(name, known, n=3, cutoff=0.0)
+    return f"most like it: {', '.join(alike)}" if alike else "none has been taken in"
 
 
 def _names(table: Table, kept: Sequence[int], contents: Sequence[Row]) -> list[str]:
