@@ -1,5 +1,7 @@
 """Criteria fixed beforehand, pruning that must prove itself, and the validation report: through the commands."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,6 +223,29 @@ CALIBRATE = (
 def made(path, name):
     (path / name).mkdir()
     return path / name
+
+
+def test_a_report_where_every_rule_holds_shows_the_parameters_that_were_run(tmp_path):
+    away = DATA.replace("north", "east").replace("south", "west")
+    for old, new in (("46.5", "46.9"), ("41.5", "42.3"), ("45.2", "46.1"), ("40.6", "41.9")):
+        away = away.replace(old, new)
+    places = "site,clay,climate_zone,texture,longitude,latitude\neast,12,Dfb,loam,20,60\nwest,30,Cfb,clay,22,45\n"
+    fit, here, project = (made(tmp_path, name) for name in ("fit", "here", "project"))
+    assert command("calibrate", write(fit, CALIBRATE, away, places), "--out", tmp_path / "fit.zarr").exit_code == 0
+    prior = STUDY[STUDY.index("uncertain:") : STUDY.index("observations")]
+    text = STUDY.replace(prior, "uncertain:\n  fitted: {posterior: ../fit.zarr}\n").replace(
+        "members: 1024", "members: 256"
+    )
+    text = text[: text.index("decompose:")]
+    assert command("run", write(here, text), "--out", tmp_path / "here.zarr").exit_code == 0
+    text = text[: text.index("observations")] + text[text.index("design:") :]
+    text = text.replace("end: 2009", "end: 2004") + "scenarios: {baseline: {}, project: {inputs: {drive: 0.5}}}\n"
+    assert command("run", write(project, text), "--out", tmp_path / "project.zarr").exit_code == 0
+    result = command("validate-model", tmp_path / "here.zarr", "--project", tmp_path / "project.zarr")
+    assert result.exit_code == 0 and "FAIL" not in result.output, result.output
+    page = (tmp_path / "here.validation.html").read_text()
+    assert "posterior fitted" in page and "Every rule that was checked holds." in page
+    assert "50 1" not in page and not re.search(r"start</td>\s*<td[^>]*>50<", page)  # not the number that was replaced
 
 
 def test_pooled_uncertainty_has_two_published_weightings():

@@ -203,7 +203,9 @@ def test_rows_that_the_study_cannot_take_are_refused_before_they_are_logged(tmp_
     store = tmp_path / "pools.zarr"
     update_twin(store, study=study, quiet=True)
     before = kinds(store)
-    with pytest.raises(InputError, match=r"new.csv: with its rows the study cannot be followed: .*'farm' differs"):
+    with pytest.raises(
+        InputError, match=r"new.csv: with these measurements the study cannot be followed: .*'farm' differs"
+    ):
         arrive(store, "kept,2004,39", head="scenario,time,value")
     assert kinds(store) == before
     arrive(store, "more,2004,40,b", head=head)  # and goes on, with a second farm
@@ -218,6 +220,14 @@ def test_a_study_that_cannot_be_followed_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"cannot be followed: .*localisation"):
         update_twin(tmp_path / "pools.zarr", study=study, quiet=True)
     assert not kinds(tmp_path / "pools.zarr")
+
+
+def test_a_new_line_that_cannot_be_followed_is_not_begun(tmp_path, whole):
+    store, before = copy_of(whole, tmp_path), kinds(whole)
+    study = store.with_name("study.yaml")
+    with pytest.raises(InputError, match=r"study.yaml: with these measurements the study cannot be followed"):
+        update_twin(store, study=study, overrides=["twin.method=enkf", "twin.localisation=5"], quiet=True)
+    assert kinds(store) == before
 
 
 def test_a_clock_that_runs_backwards_another_format_and_changed_files(tmp_path, whole, monkeypatch):

@@ -84,6 +84,8 @@ def update_twin(
         journal.check_clock()
         plan = plan_of_twin(store, journal, study, overrides)
         calibrate, settings = settings_of(plan)
+        if is_new(journal, plan):
+            _refuse_unfit(plan, journal, plan.study.document.file, Twin(folder, tuple(journal.entries)).rows)
         notes, refused = _take_in(plan, journal, _sources(plan, tables), inbox)
         register_criteria(journal, plan.study.record.criteria, results_at(store, journal))
         line, digest, why = line_for(journal, plan)
@@ -183,7 +185,7 @@ def _refuse_unfit(plan: Plan, journal: Journal, file: Path, rows: Mapping[str, R
             else:
                 bind_rows(replace(plan, observations=every), calibrate.model_copy(update={"hold_out": {}}))
     except ValueError as error:
-        raise InputError(f"with its rows the study cannot be followed: {error}", file) from None
+        raise InputError(f"with these measurements the study cannot be followed: {error}", file) from None
 
 
 def _this_year() -> float:

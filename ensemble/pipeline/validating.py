@@ -14,6 +14,7 @@ from ensemble.errors import InputError, StoreRefused
 from ensemble.pipeline.assessing import CHECKS, OBSERVATIONS, run_rows
 from ensemble.pipeline.working import plan_of_store
 from ensemble.plan import Plan
+from ensemble.plan.posterior import PosteriorDraw
 from ensemble.provenance import digest_of
 from ensemble.report.validation import Validation, validation_page
 from ensemble.store import Store, open_store
@@ -246,13 +247,28 @@ def _facts(
 
 
 def _parameters(plan: Plan) -> tuple[tuple[str, ...], ...]:
-    """Every number of the model that is no driver: its central value or what is uncertain about it."""
-    uncertain = plan.study.resolved().get("uncertain", {})
-    found = [
-        (label, ", ".join(f"{k}: {v}" for k, v in entry.items()), "the study") for label, entry in uncertain.items()
-    ]
+    """Every number of the model that is no driver: its posterior, what is uncertain about it, or its central value."""
+    specs = {**plan.bound.specs, **plan.bound.derived_specs}
+    fitted = [scalar for scalar in plan.uncertainty.scalars if isinstance(scalar, PosteriorDraw)]
+    found = [(s.label, _spread(s, specs[s.input].units), f"posterior {s.joint}") for s in fitted]
+    stated = {k: v for k, v in plan.study.resolved().get("uncertain", {}).items() if not v.get("posterior")}
+    found += [(label, ", ".join(f"{k}: {v}" for k, v in entry.items()), "the study") for label, entry in stated.items()]
+    known = {*stated, *(s.input for s in fitted)}
     for name, spec in plan.bound.specs.items():
         values = plan.base.values[name]
-        if "time" not in spec.dims and values.size == 1 and name not in uncertain:
-            found.append((name, f"{float(values.ravel()[0]):g} {spec.units}", spec.source or "the study"))
+        if "time" not in spec.dims and values.size == 1 and name not in known:
+            found.append((name, _with_unit(f"{float(values.ravel()[0]):g}", spec.units), spec.source or "the study"))
     return tuple(found)
+
+
+def _spread(drawn: PosteriorDraw, units: str) -> str:
+    """Mean and standard deviation of a number of a posterior; their range over sites where these differ."""
+    mean, sd = np.atleast_1d(drawn.draws.mean(axis=0)), np.atleast_1d(drawn.draws.std(axis=0, ddof=1))
+    told = "" if drawn.how == "value" else f", as {drawn.how}"
+    if len(mean) > 1:
+        return _with_unit(f"{mean.min():.4g} to {mean.max():.4g} over {len(mean)} sites", units) + told
+    return _with_unit(f"{mean[0]:.4g} \N{PLUS-MINUS SIGN} {sd[0]:.2g}", "1" if drawn.how == "factor" else units) + told
+
+
+def _with_unit(text: str, units: str) -> str:
+    return text if units == "1" else f"{text} {units}"

@@ -217,7 +217,7 @@ def _learning_section(steps: Sequence[Entry]) -> Section:
                 dates[order], np.array(course)[order], "o-", color=colour(k), markersize=3, linewidth=1.4, label=name
             )
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.0)
-        axes.legend(frameon=False, fontsize=11)
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=11)
         time_axis(axes, np.array([dates.min(), dates.max() + 1e-6]), "year")
         axes.grid(axis="y")
 
