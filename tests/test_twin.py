@@ -267,6 +267,18 @@ def test_no_store_and_no_twin(tmp_path):
     assert not journal_folder(tmp_path / "none.zarr").exists()
 
 
+def test_an_arm_that_branches_off_today_has_the_state_of_the_arm_it_continues(tmp_path):
+    data = "\n".join(line for line in POOLS_DATA.split("\n") if not line.startswith("more"))
+    text = POOLS.replace("twin: {", "twin: {continues: {more: kept}, ").replace("256, forecast", "64, forecast")
+    study = folder(tmp_path, text, data)
+    years = "\n".join(f"{year},{2 if year < 2013 else 3}" for year in range(2000, 2020))
+    (tmp_path / "more.csv").write_text(f"year,drive\n{years}\n")
+    update_twin(tmp_path / "pools.zarr", study=study, quiet=True)
+    state = open_twin(journal_folder(tmp_path / "pools.zarr")).steps()[-1].data["state"]
+    kept, more = ([(s["mean"], s["sd"]) for s in state if s["scenario"] == arm] for arm in ("kept", "more"))
+    assert len(kept) == 2 and kept == more
+
+
 def test_the_page_of_a_twin(whole):
     page = whole.with_name("line.twin.html").read_text()
     for title in ("Forecast from today", "Score", "Drift alarm", "Learning", "History"):

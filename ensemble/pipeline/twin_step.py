@@ -78,7 +78,10 @@ def _state(engine: Engine, forecast: Forecast) -> list[dict[str, Any]]:
     mean, spread = forecast.now
     pairs = engine.system.problem.rows.drop_duplicates("pair").sort_values("pair")
     found = []
-    for pair, (scenario, site) in enumerate(zip(pairs["scenario"], pairs["site"], strict=True)):
+    places = list(zip(pairs["scenario"], pairs["site"], strict=True))
+    for scenario, site in places:
+        # an arm that branches off today was not measured itself: its state is that of the arm it continues
+        pair = places.index((engine.settings.continues.get(scenario, scenario), site))
         for pool, name in enumerate(engine.problem.pools.names):
             m, s = mean[:, pair, pool], np.maximum(spread[:, pair, pool], 1e-12)
             below = float(norm.cdf(-m / s).mean())

@@ -21,7 +21,7 @@ class Watch(NamedTuple):
     """One series of one-step forecasts.
 
     Args:
-        name: scenario, site and output; ``all dates`` for the whole.
+        name: scenario, site and output.
         count, outside: values, and those outside their 90 % band.
         evidence: the martingale after the last value.
         largest: the largest it ever was, which decides.
