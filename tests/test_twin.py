@@ -67,7 +67,11 @@ def copy_of(store, path):
 def test_late_and_duplicate_rows_give_what_the_whole_gives_and_are_said(tmp_path, whole):
     store = begin(tmp_path, [*ROWS[:2], *ROWS[3:5]])
     assert kinds(store) == ["received", "begin", "step", "step", "step"]
+    archived = {
+        file: file.read_bytes() for file in journal_folder(store).rglob("*.*") if file.suffix in (".npz", ".json")
+    }
     result = arrive(store, ROWS[2], ROWS[4], *ROWS[5:])
+    assert len(archived) == 11 and all(file.read_bytes() == data for file, data in archived.items())
     assert "3 new, 1 known already" in result.lines[0]
     assert any(
         "replayed from the end of 2000: measurements up to the end of 2006 came late or changed" in line
