@@ -85,6 +85,19 @@ def test_late_and_duplicate_rows_give_what_the_whole_gives_and_are_said(tmp_path
     assert len(kinds(store)) == before + 1  # the file is logged, nothing is done
 
 
+def test_a_damaged_snapshot_is_made_again_from_the_last_good_one(tmp_path, whole):
+    store = begin(tmp_path, ROWS[:4])
+    twin = open_twin(journal_folder(store))
+    last = twin.steps()[-1]
+    file = path_of(twin.folder, "snapshots", last.data["digest"])
+    intact = file.read_bytes()
+    file.write_bytes(intact[:-20])
+    result = arrive(store, *ROWS[4:])
+    assert any(line.endswith("is damaged") and line.startswith("replayed from ") for line in result.lines)
+    assert file.read_bytes() == intact
+    same(store, whole)
+
+
 def test_revised_and_withdrawn_rows(tmp_path, whole):
     wrong = ROWS[3].replace("2.8", "8.8")
     store = begin(tmp_path, [*ROWS[:3], wrong, *ROWS[4:]])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ensemble.config.calibration import Calibrate
 from ensemble.config.twin import Twin as Settings
-from ensemble.errors import InputError, StoreRefused
+from ensemble.errors import Damaged, InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
 from ensemble.inference.calibration.problem import bind_rows
@@ -212,14 +212,15 @@ def _absorb(
     first = next((k for k, (_, name) in enumerate(digests) if name not in have), len(digests))
     if first == len(digests):
         return [_reached(journal, line, have[digests[-1][1]])]
+    wanted, first = first, _last_good(twin, [have[name] for _, name in digests[:first]])
     notes = []
     if later := [e for e in twin.steps(line) if e.data["date"] >= digests[first][0] - 1e-9]:
-        start = digests[first - 1][0] if first else None
-        journal.append("replay", {"line": line, "from": start, "until": later[-1].data["date"]})
-        notes.append(
-            f"replayed from {'the prior' if start is None else instant(start)}: "
-            f"measurements up to {instant(later[-1].data['date'])} came late or changed"
-        )
+        start, until = digests[first - 1][0] if first else None, later[-1].data["date"]
+        journal.append("replay", {"line": line, "from": start, "until": until})
+        why = f"measurements up to {instant(until)} came late or changed"
+        if first < wanted:
+            why = f"the snapshot of {instant(digests[wanted - 1][0])} is damaged"
+        notes.append(f"replayed from {'the prior' if start is None else instant(start)}: {why}")
     try:
         engine = make_engine(plan, rows.drop(columns="id"), calibrate, settings, plan.seed)
     except ValueError as error:
@@ -231,12 +232,26 @@ def _absorb(
             before, ahead = belief, forecast
             belief, done = engine.absorb(belief, date)
             forecast = engine.forecast(belief, date)
-            record = step_record(engine, rows, date, before, belief, ahead, forecast, done)
-            name = digests[date][1]
-            sums = _keep(journal.folder, name, belief, forecast, digests[date][0])
-            journal.append("step", {"line": line, "date": digests[date][0], "digest": name, **sums, **record})
+            when, name = digests[date]
+            sums = {"snapshot": _keep_belief(journal.folder, name, belief, when)}
+            if date >= wanted:  # before that, a snapshot is made again and the step stands, its forecast as it was made
+                record = step_record(engine, rows, date, before, belief, ahead, forecast, done)
+                sums["forecast"] = _keep_forecast(journal.folder, name, forecast, when)
+                journal.append("step", {"line": line, "date": when, "digest": name, **sums, **record})
             advance(1)
     return notes
+
+
+def _last_good(twin: Twin, steps: Sequence[Entry]) -> int:
+    """How many of these steps come before the first to be taken in anew: snapshots that are damaged are made again."""
+    good = len(steps)
+    while good:
+        try:
+            twin.snapshot(steps[good - 1])
+            break
+        except Damaged:
+            good -= 1
+    return good
 
 
 def _reached(journal: Journal, line: int, entry: Entry) -> str:
@@ -263,15 +278,18 @@ def _resume(engine: Engine, twin: Twin, first: int, digests: list[tuple[float, s
     return engine.fitted_to(belief)
 
 
-def _keep(folder: Path, name: str, belief: Belief, forecast: Forecast, date: float) -> dict[str, str]:
-    """Write the snapshot and the forecast of a date; the journal's entry makes them count."""
+def _keep_belief(folder: Path, name: str, belief: Belief, date: float) -> str:
+    """Write the snapshot of a date; the journal's entry makes it count."""
     arrays = {"scores": belief.scores, "log_weights": belief.log_weights, "state": belief.state}
-    snapshot = save(folder, "snapshots", name, arrays, {"names": list(belief.names), "date": date})
+    return save(folder, "snapshots", name, arrays, {"names": list(belief.names), "date": date})
+
+
+def _keep_forecast(folder: Path, name: str, forecast: Forecast, date: float) -> str:
+    """Write the forecast of a date; the journal's entry makes it count."""
     grid = np.flatnonzero(forecast.rows["of_grid"].to_numpy(bool))
     layers = forecast.layers[:, :, grid].astype(np.float32)
     rows = table_arrays(forecast.rows.iloc[grid], ROW_COLUMNS)
-    made = save(folder, "forecasts", name, {"layers": layers, "measured": layers[3], **rows}, {"date": date})
-    return {"snapshot": snapshot, "forecast": made}
+    return save(folder, "forecasts", name, {"layers": layers, "measured": layers[3], **rows}, {"date": date})
 
 
 def show_step(store: Place, number: int) -> list[str]:
