@@ -181,6 +181,33 @@ def test_uniform_and_given_profiles(x64):
     assert float(given["soc"][0]) == pytest.approx(80.0 + gained, rel=1e-12)
 
 
+def test_a_given_profile_under_a_first_year_without_input(x64):
+    """No equilibrium gives the proportions: the carbon is there, and what is left of it after decay is BIO and HUM."""
+    options = {"initial": "uniform", "layers": (5.0, 20.0, 75.0), "mechanism": "none"}
+    out = model(**options)(values(YEARS, 3, initial_stock=60.0, harvest=1.0, bioturbation=0.0))
+    assert float(out["soc"][0] + out["co2"][0]) == pytest.approx(60.0, rel=1e-12)
+    # the slowest mode decays on its own: the same part of a layer every year
+    kept = np.asarray(out["soc_profile"][:, 1:] / out["soc_profile"][:, :-1])
+    np.testing.assert_allclose(kept, kept[:, :1] * np.ones(YEARS - 1), rtol=1e-10)
+
+
+def by_hand(stock, window, begins):
+    return [np.mean(stock[max(begins[t], t + 1 - window[t]) : t + 1]) for t in range(len(stock))]
+
+
+def test_smoothed_stocks_are_means_between_events_in_each_phase(x64):
+    """5 mm a year takes 5 cm every ten years, 10 mm every five; a phase begins where a rate or the land use changes."""
+    half = np.arange(YEARS) >= YEARS // 2
+    given = {"erosion": np.where(half, 10.0, 5.0), "crop": 1.0 * (np.arange(YEARS) >= 45), "harvest": 0.3}
+    out = model(layers=(5.0, 20.0, 75.0))(values(YEARS, 3, **given))
+    window, begins = np.where(half, 5, 10), np.where(np.arange(YEARS) >= 45, 45, np.where(half, 30, 0))
+    for name in ("soc", "soc_0_25", "soc_25_75", "soc_25_100"):
+        np.testing.assert_allclose(out[f"{name}_smoothed"], by_hand(np.asarray(out[name]), window, begins), rtol=1e-11)
+    assert np.ptp(out["soc"][35:45]) > 3.0 * np.ptp(out["soc_smoothed"][35:45])
+    raw = model(erosion="continuous", layers=(5.0, 20.0, 75.0))(values(YEARS, 3, **given))
+    np.testing.assert_array_equal(raw["soc_smoothed"], raw["soc"])
+
+
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [

@@ -34,6 +34,25 @@ def test_a_column_shows_stocks_profiles_and_mechanisms(members):
     assert all("<svg" in panel.svg for figure in section.figures for panel in figure.panels)
 
 
+def test_levels_of_a_factorial_design_are_not_averaged(members):
+    """Two members that are two mechanisms: a line each, the profile of the last, and the smoothed stock where it is kept."""
+    section = column_section(members, {}, levels=("none", "all"))
+    stocks, profiles, mechanisms = section.figures
+    ends = members["soc"].isel(site=0, scenario=0, time=-1).values
+    assert f"none {ends[0]:.0f}, all {ends[1]:.0f}" in stocks.panels[0].alt
+    assert [text for _, text in stocks.legend] == ["none", "all"]
+    top = float(members["soc_profile"].isel(member=-1, site=0, scenario=0, depth=0, time=-1))
+    assert f"{top:.1f} t C/ha in the first layer" in profiles.panels[0].alt
+    assert "member all" in profiles.caption and "member all" in mechanisms.caption
+    smooth = column_section(members.assign(soc_smoothed=0.0 * members["soc"] + 7.0), {}, levels=("none", "all"))
+    assert "none 7, all 7" in smooth.figures[0].panels[0].alt and "between two" in smooth.figures[0].caption
+
+
+def test_a_smoothed_stock_that_is_kept_is_drawn_over_the_raw_one(members):
+    both = column_section(members.assign(soc_smoothed=members["soc"]), {}).figures[0]
+    assert both.panels[0].svg.count("<path") == column_section(members, {}).figures[0].panels[0].svg.count("<path") + 1
+
+
 def test_nothing_is_shown_of_another_model(members):
     assert column_section(members[[]], {}) is None
 

@@ -15,7 +15,7 @@ from ensemble.config.calibration import Calibrate
 from ensemble.config.execution import Execution
 from ensemble.config.given import Inputs, Observations, RasterSites, Scenario
 from ensemble.config.record import Number, Record
-from ensemble.config.stages import Credits, Decompose, Indicator, Inventory, Mapping, Sequestration, Totals
+from ensemble.config.stages import Credits, Decompose, Indicator, Inventory, Mapping, Recovery, Sequestration, Totals
 from ensemble.config.twin import Criterion, Twin
 from ensemble.config.uncertain import Correlation, SpatialField, Uncertain
 
@@ -173,6 +173,9 @@ class StudyRecord(Record):
     totals: Totals | None = Field(default=None, description="totals of regions by class")
     sequestration: Sequestration | None = Field(
         default=None, description="stocks and rates of scenarios per site, as FAO GSOCseq"
+    )
+    recovery: Recovery | None = Field(
+        default=None, description="years until scenarios reach the stock of another again, against their deficit"
     )
     inventory: Inventory | None = Field(default=None, description="uncertainty table of an inventory (IPCC)")
     credits: Credits | None = Field(default=None, description="carbon credits from two scenarios")

@@ -75,6 +75,21 @@ class Sequestration(Record):
     )
 
 
+class Recovery(Record):
+    """Years that scenarios take to reach the stock of another scenario again, against their deficit."""
+
+    start: int = Field(description="last year before they recover; deficits are at its end, years count from it")
+    references: Annotated[dict[str, str], Field(min_length=1)] = Field(
+        description="each scenario that recovers, and the scenario whose stock it is to reach in the same year"
+    )
+    outputs: list[str] | None = Field(
+        default=None, min_length=1, description="carbon stocks, t C/ha (default: the first output)"
+    )
+    within: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="distance from the reference at which a stock has recovered, t C/ha"
+    )
+
+
 class Inventory(Record):
     """The uncertainty table of an inventory: level of two years and trend, by category and region."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.config import load_study
-from ensemble.pipeline import credits, indicators, inventories, sequestration, totals, zones
+from ensemble.pipeline import credits, indicators, inventories, recovery, sequestration, totals, zones
 from ensemble.pipeline.decomposing import check_decomposition
 from ensemble.plan import Plan, make_plan
 from ensemble.store import Place, place
@@ -46,6 +46,7 @@ def checked(plan: Plan) -> Plan:
     credits.check_credits(plan)
     zones.check_zones(plan)
     sequestration.check_sequestration(plan)
+    recovery.check_recovery(plan)
     inventories.check_inventory(plan)
     indicators.check_indicators(plan)
     return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ensemble.pipeline.half_ranges import GROUP as HALF_RANGE
 from ensemble.pipeline.indicators import GROUP as INDICATORS
 from ensemble.pipeline.inventories import GROUP as INVENTORY
 from ensemble.pipeline.layout import FLAGS, STAGE
+from ensemble.pipeline.recovery import GROUP as RECOVERY
 from ensemble.pipeline.sequestration import GROUP as SEQUESTRATION
 from ensemble.pipeline.sweeping import sweep_curves
 from ensemble.pipeline.totals import GROUP as TOTALS
@@ -27,6 +29,7 @@ from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, render, run_report
 from ensemble.report.column import column_section
+from ensemble.report.drawing import PALETTE
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.half_range import half_range_section
 from ensemble.report.indicators import indicators_section
@@ -34,6 +37,7 @@ from ensemble.report.mapped import is_grid, maps_figure
 from ensemble.report.observed import group_name
 from ensemble.report.products import credits_section, sweep_section, totals_section, zones_section
 from ensemble.report.rates import inventory_section, rates_section
+from ensemble.report.recovery import recovery_section
 from ensemble.store import Place, Store, open_store, write_whole
 from ensemble.summary.skill import group_skill
 
@@ -85,6 +89,7 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
     products: dict[str, Callable[[xr.Dataset], Section]] = {
         HALF_RANGE: lambda data: half_range_section(data, results.titles),
         SEQUESTRATION: lambda data: rates_section(data, _places(store), dict(results.titles)),
+        RECOVERY: lambda data: recovery_section(data, results.titles),
         INVENTORY: inventory_section,
         CREDITS: credits_section,
         TOTALS: totals_section,
@@ -101,7 +106,7 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
     if store.has_group(INDICATORS):
         sections.append(indicators_section(store.dataset(INDICATORS).load(), results.titles))
     if store.attrs["study"].get("model") == "column":
-        column = column_section(store.dataset("members"), results.titles)
+        column = column_section(store.dataset("members"), results.titles, levels=_levels_of_members(store))
         sections += [] if column is None else [column]
     return tuple(sections)
 
@@ -265,6 +270,17 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
     for entry in study.get("correlation", []):
         facts.append((f"correlation: {' and '.join(entry['between'])}", f"{entry['kind']} {entry['value']:g}"))
     return tuple(facts)
+
+
+def _levels_of_members(store: Store) -> tuple[str, ...]:
+    """What each member of a factorial design is; empty for another design, or one of more than can be told apart."""
+    design = store.attrs["study"]["design"]
+    if design["type"] != "factorial":
+        return ()
+    written = [at.values() if isinstance(at, Mapping) else at for at in design["levels"].values()]
+    found = tuple(" ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
+                  for levels in product(*written))  # fmt: skip
+    return found if len(found) <= len(PALETTE) else ()
 
 
 def _level(at: Mapping[str, Any] | Sequence[Any]) -> str:

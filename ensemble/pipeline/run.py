@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ensemble.pipeline import credits, half_ranges, indicators, inventories, sequestration, totals, zones
+from ensemble.pipeline import credits, half_ranges, indicators, inventories, recovery, sequestration, totals, zones
 from ensemble.pipeline.assessing import STATISTICS, fix_criteria
 from ensemble.pipeline.bins import bins_for
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, compared, sample_of
@@ -102,6 +102,7 @@ def _write_products(plan: Plan, store: StoreWriter) -> None:
         totals.GROUP: (record.totals, totals.totals_of),
         zones.GROUP: (record.mapping and record.mapping.zones, zones.zones_of),
         sequestration.GROUP: (record.sequestration, sequestration.sequestration_of),
+        recovery.GROUP: (record.recovery, recovery.recovery_of),
         inventories.GROUP: (record.inventory, inventories.inventory_of),
         credits.GROUP: (record.credits, credits.credits_of),
         indicators.GROUP: (record.indicators, indicators.indicators_of),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ensemble.plan import Plan
 
 
-def check_scenario(plan: Plan, path: tuple[str, str], name: str) -> None:
+def check_scenario(plan: Plan, path: tuple[str, ...], name: str) -> None:
     """Refuse a scenario that the study has not.
 
     Args:
@@ -20,13 +20,14 @@ def check_scenario(plan: Plan, path: tuple[str, str], name: str) -> None:
         raise plan.study.error(path, f"'{name}' is not a scenario; allowed: {', '.join(plan.scenarios)}")
 
 
-def check_stock_output(plan: Plan, group: str, name: str) -> None:
+def check_stock_output(plan: Plan, group: str, name: str, key: str = "output") -> None:
     """Refuse an output that is no carbon stock over time.
 
     Args:
         plan: of the study.
-        group: part of the study whose key ``output`` names it.
+        group: part of the study that names it.
         name: what it says.
+        key: where in that part.
 
     Raises:
         InputError: the study has no such output, or it is not in t C/ha over time.
@@ -34,4 +35,4 @@ def check_stock_output(plan: Plan, group: str, name: str) -> None:
     spec = {spec.name: spec for spec in plan.outputs}.get(name)
     if spec is None or spec.units != "t C/ha" or "time" not in spec.dims:
         text = f"'{name}' is not a stock in t C/ha over time among the outputs of this study"
-        raise plan.study.error((group, "output"), text)
+        raise plan.study.error((group, key), text)

@@ -226,8 +226,8 @@ class Plan:
     def keep_members(self) -> bool:
         """Whether every member is written."""
         record = self.study.record
-        needs = (record.totals, record.credits, record.indicators, record.sequestration, record.inventory)
-        joint = any(item for item in needs)  # these need joint members
+        needs = (record.totals, record.credits, record.indicators, record.sequestration, record.recovery)
+        joint = any(item for item in (*needs, record.inventory))  # these need joint members
         choice = "keep" if joint else record.store.members
         small = self.pair_bytes * self.most_members * len(self.sites) <= KEEP_BYTES
         return choice == "keep" or (choice == "auto" and small)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -22,30 +22,75 @@ POINTS = 500
 PROFILE_YEARS = 5
 
 
-def column_section(members: xr.Dataset, titles: Mapping[str, str], site: str | None = None) -> Section | None:
+def column_section(
+    members: xr.Dataset, titles: Mapping[str, str], site: str | None = None, levels: Sequence[str] = ()
+) -> Section | None:
     """Figures of a column's run, of the first site unless one is named; ``None`` where none of its outputs is kept.
 
     Args:
         members: outputs with dims (member, scenario, site, depth, time) as they apply; time in years.
         titles: title of each scenario by name; the name itself where there is none.
         site: name of the site.
+        levels: what each member is, where members are the levels of a factorial design: a mean over them would
+            mean nothing. Stocks are then drawn one by one, profiles of the last.
     """
     if not {"soc", "soc_profile", "mechanism_profile"} & set(members):
         return None
     data = members.isel(site=0) if site is None else members.sel(site=site)
-    names = [str(name) for name in data["scenario"].values]
-    found: list[Figure] = []
-    if "soc" in data:
-        stocks = {titles.get(n, n): data["soc"].sel(scenario=n).mean("member").values for n in names}
-        found.append(stocks_figure(data["time"].values, stocks))
+    arms = {titles.get(str(n), str(n)): data.sel(scenario=n) for n in data["scenario"].values}
+    found = _stocks(arms, tuple(levels)) if "soc" in data else []
+    whose = f"member {levels[-1]}" if levels else "mean over members"
     if "soc_profile" in data:
-        profiles = {titles.get(n, n): data["soc_profile"].sel(scenario=n).mean("member") for n in names}
-        found.append(profiles_figure(profiles))
+        profiles = {title: arm["soc_profile"] for title, arm in arms.items()}
+        profiles = {t: p.isel(member=-1) if levels else p.mean("member") for t, p in profiles.items()}
+        found.append(profiles_figure(profiles, whose))
     if "mechanism_profile" in data:
-        fields = {titles.get(n, n): data["mechanism_profile"].sel(scenario=n).isel(member=0) for n in names}
-        found.append(mechanism_figure(fields))
-    lead = f"{len(names)} scenarios over {data['time'].values[-1]:,.0f} years."
+        which = -1 if levels else 0
+        fields = {title: arm["mechanism_profile"].isel(member=which) for title, arm in arms.items()}
+        found.append(mechanism_figure(fields, whose if levels else "first member"))
+    lead = f"{len(arms)} scenarios over {data['time'].values[-1]:,.0f} years."
     return Section("Soil column", lead, figures=tuple(found))
+
+
+def _stocks(arms: Mapping[str, xr.Dataset], levels: tuple[str, ...]) -> list[Figure]:
+    """Stocks through time: of every level where there are, else raw and smoothed, as far as they are kept."""
+    first = next(iter(arms.values()))
+    years = first["time"].values
+    has_mean = "soc_smoothed" in first
+    if levels:
+        name = "soc_smoothed" if has_mean else "soc"
+        return [levels_figure(years, {title: arm[name].values for title, arm in arms.items()}, levels, has_mean)]
+    stocks, smooth = ({title: arm[name].mean("member").values for title, arm in arms.items()} if name in first else None
+                      for name in ("soc", "soc_smoothed"))  # fmt: skip
+    assert stocks is not None
+    return [stocks_figure(years, stocks, smooth)]
+
+
+def levels_figure(years: np.ndarray, stocks: Mapping[str, np.ndarray], levels: Sequence[str], smoothed: bool) -> Figure:
+    """Stock of each level of a factorial design through time, a panel a scenario.
+
+    Args:
+        years: shape (years,).
+        stocks: by scenario, t C/ha, shape (levels, years).
+        levels: what each row is; at most as many as there are colours.
+        smoothed: whether the stocks are means over the years between two events.
+    """
+    top = 1.05 * max(float(np.nanmax(stock)) for stock in stocks.values())
+    shown = np.unique(np.linspace(0, len(years) - 1, 2 * POINTS).astype(int))
+
+    def panel(place: int, name: str) -> Panel:
+        def paint(figure: Drawing, axes: Axes) -> None:
+            for i, stock in enumerate(stocks[name]):
+                axes.plot(years[shown], stock[shown], color=colour(i), linewidth=1.3)
+            axes.set_ylim(0, top)
+            _label(axes, "year", "t C/ha", name)
+
+        ends = ", ".join(f"{level} {stock[-1]:.0f}" for level, stock in zip(levels, stocks[name], strict=True))
+        return draw(f"column-stock-{place}", f"{name}: t C/ha in year {years[-1]:,.0f}: {ends}.", paint)
+
+    what = ", mean over the years between two erosion events" if smoothed else ""
+    legend = tuple((swatch("line", colour(i)), level) for i, level in enumerate(levels))
+    return Figure(tuple(panel(i, n) for i, n in enumerate(stocks)), f"Soil organic carbon{what}.", legend)
 
 
 def stocks_figure(
@@ -71,15 +116,16 @@ def stocks_figure(
 
         return draw(f"column-stock-{place}", f"{name}: {stocks[name][-1]:.0f} t C/ha in year {years[-1]:,.0f}.", paint)
 
-    bold = " Bold: mean over the years before." if smoothed else ""
+    bold = " Bold: mean over the years between two erosion events." if smoothed else ""
     return Figure(tuple(panel(i, n) for i, n in enumerate(stocks)), f"Soil organic carbon, mean over members.{bold}")
 
 
-def profiles_figure(profiles: Mapping[str, xr.DataArray]) -> Figure:
+def profiles_figure(profiles: Mapping[str, xr.DataArray], whose: str) -> Figure:
     """Carbon of each layer at chosen years, a panel a scenario.
 
     Args:
         profiles: by scenario, t C/ha per layer, dims (depth, time), depth in cm.
+        whose: which members these are, for the caption.
     """
     first = next(iter(profiles.values()))
     chosen = np.unique(np.linspace(0, first.sizes["time"] - 1, PROFILE_YEARS + 1).astype(int)[1:])
@@ -100,14 +146,15 @@ def profiles_figure(profiles: Mapping[str, xr.DataArray]) -> Figure:
         return draw(f"column-profile-{place}", alt, paint)
 
     legend = tuple((swatch("line", colour(i)), f"year {year:,.0f}") for i, year in enumerate(years))
-    return Figure(tuple(panel(i, n) for i, n in enumerate(profiles)), "Carbon by depth, mean over members.", legend)
+    return Figure(tuple(panel(i, n) for i, n in enumerate(profiles)), f"Carbon by depth, {whose}.", legend)
 
 
-def mechanism_figure(fields: Mapping[str, xr.DataArray]) -> Figure:
+def mechanism_figure(fields: Mapping[str, xr.DataArray], whose: str) -> Figure:
     """The mechanism that protects most, by depth and time, a panel a scenario.
 
     Args:
         fields: by scenario, number of the mechanism (0 to 4), dims (depth, time), depth in cm.
+        whose: which member this is, for the caption.
     """
     palette = ListedColormap(SHADES)
 
@@ -130,7 +177,7 @@ def mechanism_figure(fields: Mapping[str, xr.DataArray]) -> Figure:
         return draw(f"column-mechanism-{place}", f"{name}: {parts} of depth and time.", paint)
 
     legend = tuple((swatch("band", shade), label) for shade, label in zip(SHADES, MECHANISMS, strict=True))
-    caption = "The mechanism with the smallest rate factor, first member."
+    caption = f"The mechanism with the smallest rate factor, {whose}."
     return Figure(tuple(panel(i, n) for i, n in enumerate(fields)), caption, legend)
 
 

@@ -14,6 +14,7 @@ from ensemble.models.base import BuildSettings, Simulate
 from ensemble.models.column.layers import make_layers
 from ensemble.models.column.members import each_member, members_of, weighted
 from ensemble.models.column.site import Site, prepare
+from ensemble.models.column.smoothing import moving_mean, phase_begins, years_between_events
 from ensemble.models.column.start import initial_state
 from ensemble.models.column.transport import erosion_events
 from ensemble.models.column.year import Choices, Column, Year, budgets, modifiers, step
@@ -22,6 +23,7 @@ from ensemble.models.records.column import COLUMN
 MILLIMETRES_PER_CENTIMETRE = 10.0
 DIMS = {spec.name: spec.dims for spec in COLUMN.inputs}
 ONE_YEAR = {name: () if name in Year._fields else dims for name, dims in DIMS.items()}
+SMOOTHED = ("soc", "soc_0_25", "soc_25_75", "soc_25_100")
 PROFILES = ("soc_profile", "calcite_profile", "base_saturation_profile", "protection_profile", "mechanism_profile")
 
 
@@ -46,7 +48,8 @@ def build(settings: BuildSettings) -> Simulate:
         first = {name: value if name not in Year._fields else getattr(years, name)[0] for name, value in inputs.items()}
         members = members_of(inputs, DIMS)
         site, state = each_member(once, first, ONE_YEAR, members)
-        return _run(state, years, site, inputs, choices, wanted)
+        found = _run(state, years, site, inputs, choices, wanted)
+        return found | _smoothed(found, inputs, choices, options["erosion"], wanted)
 
     return simulate
 
@@ -133,6 +136,18 @@ def _stocks(
         }
         record |= {name: value for name, value in profiles.items() if everything or name in wanted}
     return record
+
+
+def _smoothed(
+    found: Mapping[str, jax.Array], inputs: Mapping[str, Any], choices: Choices, erosion: str, wanted: set[str]
+) -> dict[str, jax.Array]:
+    """The stocks without the saw-teeth of erosion events, where they are wanted; a phase is one of land use."""
+    names = [name for name in SMOOTHED if not wanted or f"{name}_smoothed" in wanted]
+    if not names or erosion != "event":  # without events there is nothing to smooth
+        return {f"{name}_smoothed": found[name] for name in names}
+    window = years_between_events(inputs["erosion"] / MILLIMETRES_PER_CENTIMETRE, choices.event_depth)
+    begins = phase_begins(*(inputs[name] for name in ("erosion", "crop", "plough_depth")))
+    return {f"{name}_smoothed": moving_mean(found[name], window, begins) for name in names}
 
 
 def checkpointed_scan(advance: Callable[[Any, Any], Any], carry: Any, series: Any) -> Any:

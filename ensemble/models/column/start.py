@@ -21,7 +21,7 @@ def initial_state(initial: str, year: Year, site: Site, inputs: Mapping[str, Any
 
     Args:
         initial: ``none`` (parent material without carbon), ``given`` or ``uniform`` (that carbon in the
-            proportions of the pools at equilibrium), ``equilibrium`` (of the first year's vegetation).
+            proportions of the pools at equilibrium; as :func:`_in_proportion` where there is none), ``equilibrium`` (of the first year's vegetation).
         year: drivers of the first year.
         site, inputs, choices: the member.
     """
@@ -35,8 +35,20 @@ def initial_state(initial: str, year: Year, site: Site, inputs: Mapping[str, Any
     if initial == "equilibrium":
         return balanced
     carbon = inputs["initial_soc"] if initial == "given" else inputs["initial_stock"] * thickness / thickness.sum()
-    pools = balanced.soil.pools
-    return state._replace(soil=soil._replace(pools=pools.scaled(carbon / pools.total)))
+    return state._replace(soil=soil._replace(pools=_in_proportion(carbon, balanced.soil.pools, site)))
+
+
+def _in_proportion(carbon: jax.Array, pools: Pools, site: Site) -> Pools:
+    """Carbon of each layer in the proportions of the pools there.
+
+    Where nothing arrives in the first year there is no equilibrium; carbon is then what lasts without input, the
+    slowest mode of decay.
+    """
+    held = pools.total > 0.0
+    slowest = site.modes.vectors[:, -1]
+    scale = jnp.where(held, carbon / jnp.where(held, pools.total, 1.0), 0.0)
+    rest = jnp.where(held, 0.0, carbon) / slowest.sum()
+    return Pools(*(pool * scale + rest * part for pool, part in zip(pools, slowest, strict=True)))
 
 
 def equilibrium(state: Column, year: Year, site: Site, inputs: Mapping[str, Any], choices: Choices) -> Column:

@@ -12,6 +12,7 @@ MEIJ = "van der Meij and Finke (SoilGen 3.8.2)"
 ROTHC = "RothC description, version 2.0.0 (2025)"
 JACKSON = "Jackson et al. (1996), Oecologia 108, 389-411"
 ANCHOR = "calibrated, docs/papers/soilgen.md"
+SMOOTHED = "mean over the years between two erosion events"
 POSITIVE, FRACTION = (0.0, math.inf), (0.0, 1.0)
 
 
@@ -136,6 +137,10 @@ OUTPUTS = (
     _stock("soc_25_75", "soil organic carbon, 25-75 cm"),
     _stock("soc_25_100", "soil organic carbon, 25-100 cm"),
     _stock("soc_ectorganic", "organic carbon of the ectorganic layer"),
+    _stock("soc_smoothed", f"soil organic carbon, 0-100 cm and ectorganic, {SMOOTHED}"),
+    _stock("soc_0_25_smoothed", f"soil organic carbon, 0-25 cm and ectorganic, {SMOOTHED}"),
+    _stock("soc_25_75_smoothed", f"soil organic carbon, 25-75 cm, {SMOOTHED}"),
+    _stock("soc_25_100_smoothed", f"soil organic carbon, 25-100 cm, {SMOOTHED}"),
     OutputSpec("calcite_stock", "kg m-2", "calcite in the column", ("time",), support=POSITIVE),
     OutputSpec("base_saturation", "1", "mean base saturation of the upper 40 cm", ("time",), support=POSITIVE),
     OutputSpec("protection", "1", "rate modifier of protection, mean over carbon", ("time",), support=FRACTION),
