@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from ensemble.cli import app
 from ensemble.models.base import BuildSettings, resolve
 from ensemble.models.column.transport import erosion_events
 from ensemble.models.members_last import members_last
@@ -218,6 +220,7 @@ def test_smoothed_stocks_are_means_between_events_in_each_phase(x64):
         ({}, {"event_depth": 100.0}, "would empty the column"),
         ({"plough_depth": 120.0}, {}, "plough_depth is 120 cm"),
         ({"erosion": 80.0}, {}, "erosion reaches 8 cm"),
+        ({"erosion": 49.0}, {"event_depth": 3.0}, "can complete 2 events of 3 cm"),
         ({"calcite": 1.2}, {}, "calcite is 1.2"),
         ({"silt": 80.0}, {}, "sum to 113 %"),
     ],
@@ -225,6 +228,42 @@ def test_smoothed_stocks_are_means_between_events_in_each_phase(x64):
 def test_wrong_input_is_refused(x64, change, options, said):
     with pytest.raises(ValueError, match=said):
         resolve(COLUMN.check)({**COLUMN.default_options(), **options}, values(3, **change))
+
+
+STUDY = """\
+model: column
+options: {layers: [5, 5, 90], event_depth: 3}
+inputs:
+  period: {start: 1, end: 20}
+  temperature: {value: 9}
+  precipitation: {value: 60}
+  potential_evapotranspiration: {value: 50}
+  plough_depth: {schedule: [{value: 0}, {years: [4], value: 20}]}
+scenarios:
+  kept: {}
+  eroded:
+    inputs:
+      erosion: 2
+outputs: {variables: [soc]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("erosion: 2", "erosion: 49", "study.yaml:13: scenarios.eroded.inputs.erosion: erosion reaches 4.9 cm"),
+        ("value: 20", "value: 120", "study.yaml:8: inputs.plough_depth: plough_depth is 120 cm"),
+        ("event_depth: 3", "event_depth: 100", "study.yaml:2: options.event_depth: an erosion event of 100 cm"),
+        ("erosion: 2", "silt: 80", "study.yaml:13: scenarios.eroded.inputs.silt: clay, silt and sand sum to 113 %"),
+        ("years: [4]", "years: [4, 30]", "study.yaml:8: inputs.plough_depth.schedule: rule 2 names the year 30"),
+    ],
+)
+def test_wrong_input_names_its_place_in_the_study(tmp_path, old, new, said):
+    assert old in STUDY
+    (tmp_path / "study.yaml").write_text(STUDY.replace(old, new))
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "r.zarr")])
+    assert result.exit_code == 2 and said in result.output.replace("\n", " ")
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
 def test_members_on_the_last_axis_are_members_one_by_one(x64):

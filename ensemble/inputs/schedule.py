@@ -16,7 +16,7 @@ def scheduled(rules: Sequence[ScheduleRule], calendar: Calendar) -> np.ndarray:
     A later rule replaces an earlier one in all twelve months of its years.
 
     Raises:
-        ValueError: a rule that applies to no year of the run.
+        ValueError: a rule that applies to no year of the run, or names a single year outside it.
     """
     values = np.full(calendar.steps, np.nan)
     years, months = calendar.years(), calendar.months()
@@ -24,6 +24,11 @@ def scheduled(rules: Sequence[ScheduleRule], calendar: Calendar) -> np.ndarray:
         chosen = _applies(rule, years)
         if not chosen.any():
             raise ValueError(f"rule {number} applies to no year of the run, {years[0]} to {years[-1]}")
+        outside = sorted(set(rule.years or ()) - set(years.tolist()))
+        if outside:
+            raise ValueError(
+                f"rule {number} names the year {outside[0]}, which is outside the run, {years[0]} to {years[-1]}"
+            )
         values[chosen] = _monthly(rule)[months[chosen] - 1]
     return values
 

@@ -14,10 +14,24 @@ from typing import Any
 
 from ensemble.specs import InputSpec, OptionSpec, OutputSpec, TimeAxis
 
-__all__ = ["BuildSettings", "Model", "Ridge", "Simulate", "TimeAxis", "Wall", "resolve"]
+__all__ = ["BuildSettings", "Mismatch", "Model", "Ridge", "Simulate", "TimeAxis", "Wall", "resolve"]
 
 Arrays = Mapping[str, Any]
 Simulate = Callable[[Arrays], dict[str, Any]]
+
+
+class Mismatch(ValueError):
+    """Inputs or options that are possible one by one and do not fit together.
+
+    Args:
+        text: the sentence for the user.
+        names: inputs that it is about, or ``options.NAME``, the likeliest mistake first; it is shown at the first
+            of them that the study gives.
+    """
+
+    def __init__(self, text: str, *names: str) -> None:
+        super().__init__(text)
+        self.names = names
 
 
 @dataclass(frozen=True)

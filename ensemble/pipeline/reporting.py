@@ -28,8 +28,7 @@ from ensemble.pipeline.zones import GROUP as ZONES
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
 from ensemble.report import Results, Section, Tornado, decomposition_sections, render, run_report
-from ensemble.report.column import column_section
-from ensemble.report.drawing import PALETTE
+from ensemble.report.column import LEVELS, column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.half_range import half_range_section
 from ensemble.report.indicators import indicators_section
@@ -280,7 +279,7 @@ def _levels_of_members(store: Store) -> tuple[str, ...]:
     written = [at.values() if isinstance(at, Mapping) else at for at in design["levels"].values()]
     found = tuple(" ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
                   for levels in product(*written))  # fmt: skip
-    return found if len(found) <= len(PALETTE) else ()
+    return found if len(found) <= len(LEVELS) else ()
 
 
 def _level(at: Mapping[str, Any] | Sequence[Any]) -> str:

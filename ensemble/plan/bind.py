@@ -185,30 +185,48 @@ def read_inputs(study: StudyFile, bound: BoundModel) -> BaseInputs:
         else:
             shape = np.broadcast_shapes(*(arm.shape for arm in arms))
             values[spec.name] = np.stack([np.broadcast_to(arm, shape) for arm in arms])
-    _check_together(study, bound, values, len(scenarios), sites.names)
+    _check_together(study, bound, values, scenarios, sites.names)
     return BaseInputs(values, calendar, scenarios, sites, _files(study, sites))
 
 
 def _check_together(
-    study: StudyFile, bound: BoundModel, values: Mapping[str, np.ndarray], scenarios: int, sites: Sequence[str]
+    study: StudyFile,
+    bound: BoundModel,
+    values: Mapping[str, np.ndarray],
+    scenarios: Sequence[str],
+    sites: Sequence[str],
 ) -> None:
     """Refuse inputs that are possible one by one and do not fit together, and warn, by the model's own check."""
     check = bound.model.check
     if check is None or bound.derivations:
         return
     run, said = resolve(check), list[tuple[str, str]]()
-    for scenario in range(scenarios):
+    for scenario, arm in enumerate(scenarios):
         for site, name in enumerate(sites):
             here = {n: a[min(scenario, len(a) - 1), min(site, a.shape[1] - 1)] for n, a in values.items()}
             place = f"site {name}: " if len(sites) > 1 else ""
             try:
                 said += [(name, place + text) for text in run(bound.options, here) or ()]
             except ValueError as error:
-                raise study.error(("inputs",), place + str(error)) from None
+                key = _key_of_mismatch(study, arm, getattr(error, "names", ()))
+                raise study.error(key, place + str(error)) from None
     if said:
         places = len({name for name, _ in said})
         more = f" (and {places - 1} more sites)" if places > 1 else ""
         warnings.warn(SuspiciousInput(str(study.error(("inputs",), said[0][1] + more))), stacklevel=2)
+
+
+def _key_of_mismatch(study: StudyFile, scenario: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Key of the first of these inputs or options that the study gives; ``inputs`` where it gives none."""
+    record = study.record
+    for name in names:
+        if name.startswith("options.") and name.removeprefix("options.") in record.options:
+            return ("options", name.removeprefix("options."))
+        if scenario in record.scenarios and name in record.scenarios[scenario].inputs:
+            return ("scenarios", scenario, "inputs", name)
+        if name in record.inputs.sources():
+            return ("inputs", name)
+    return ("inputs",)
 
 
 def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:

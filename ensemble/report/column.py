@@ -19,6 +19,8 @@ MECHANISMS = ("none", "clay minerals", "metal oxyhydroxides", "aggregation", "po
 SHADES = ("#e3e6ea", PALETTE[1], PALETTE[3], PALETTE[0], PALETTE[2])
 # Points of a curve or image that are drawn; a run has thousands of years.
 POINTS = 500
+# Levels of a factorial: the first, often without the effect, in grey; neighbours far apart.
+LEVELS = tuple(PALETTE[place] for place in (6, 1, 2, 3, 4, 0, 5))
 PROFILE_YEARS = 5
 
 
@@ -81,7 +83,7 @@ def levels_figure(years: np.ndarray, stocks: Mapping[str, np.ndarray], levels: S
     def panel(place: int, name: str) -> Panel:
         def paint(figure: Drawing, axes: Axes) -> None:
             for i, stock in enumerate(stocks[name]):
-                axes.plot(years[shown], stock[shown], color=colour(i), linewidth=1.3)
+                axes.plot(years[shown], stock[shown], color=LEVELS[i], linewidth=1.3)
             axes.set_ylim(0, top)
             _label(axes, "year", "t C/ha", name)
 
@@ -89,7 +91,7 @@ def levels_figure(years: np.ndarray, stocks: Mapping[str, np.ndarray], levels: S
         return draw(f"column-stock-{place}", f"{name}: t C/ha in year {years[-1]:,.0f}: {ends}.", paint)
 
     what = ", mean over the years between two erosion events" if smoothed else ""
-    legend = tuple((swatch("line", colour(i)), level) for i, level in enumerate(levels))
+    legend = tuple((swatch("line", LEVELS[i]), level) for i, level in enumerate(levels))
     return Figure(tuple(panel(i, n) for i, n in enumerate(stocks)), f"Soil organic carbon{what}.", legend)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ensemble.models.base import BuildSettings, Simulate
+from ensemble.models.base import BuildSettings, Mismatch, Simulate
 from ensemble.models.column.layers import make_layers
 from ensemble.models.column.members import each_member, members_of, weighted
 from ensemble.models.column.site import Site, prepare
@@ -59,8 +59,8 @@ def choose(options: Mapping[str, Any]) -> Choices:
     layers = make_layers(options["layers"])
     depth = float(options["event_depth"])
     if not 0.0 < depth < layers.bottom[-1]:
-        raise ValueError(f"an erosion event of {depth:g} cm would empty the column of {layers.bottom[-1]:g} cm; "
-                         "allowed: above 0, below the depth of the column")  # fmt: skip
+        text = f"an erosion event of {depth:g} cm would empty the column of {layers.bottom[-1]:g} cm"
+        raise Mismatch(f"{text}; allowed: above 0, below the depth of the column", "options.event_depth")
     rounds = ceil(depth / layers.thickness.min() - 1e-9) if options["erosion"] == "event" else 1
     return Choices(layers, options["mechanism"], options["minimum"] == "smooth", options["decay"] == "monthly",
                    int(options["mixing_steps"]), depth, rounds)  # fmt: skip
