@@ -1,11 +1,14 @@
 """Recovery: years until a stock reaches its reference again, from a study to the report."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
 from ensemble.cli import app
+from ensemble.config import load_study
 from ensemble.pipeline.recovery import years_to_close
 from ensemble.report.recovery import recovery_section
 from ensemble.store import open_store
@@ -105,3 +108,13 @@ def test_wrong_recovery_is_refused(tmp_path, old, new, said):
     result = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "r.zarr")])
     assert result.exit_code == 2 and said in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_loess_rocks_differ_between_bioclimates_in_nothing_but_climate():
+    """A rock releases its bases equally fast in both bioclimates of the shipped study, and is added alike."""
+    study = load_study(Path(__file__).parents[1] / "configs" / "loess_recovery.yaml").record
+    climate = {"temperature", "precipitation", "drainage", "production_factor", "forest"}
+    for rock in ("ash", "anorthite", "calcite", "montmorillonite", "goethite", "e0_abandoned"):
+        dry, wet = ({name: given for name, given in study.scenarios[f"{c}_{rock}"].inputs.items() if name not in climate}
+                    for c in ("dry", "wet"))  # fmt: skip
+        assert dry == wet, rock

@@ -90,7 +90,7 @@ def _sentence(noun: str, points: Points) -> str:
 def _panel(place: int, noun: str, points: Points, span: int) -> Panel:
     size, known = np.abs(points.difference), np.isfinite(points.years)
     shades = np.where(points.difference < 0.0, DEFICIT, SURPLUS)
-    top = span if not known.all() else 1.1 * float(points.years.max())
+    top = span if not known.all() else float(points.years.max())
 
     def paint(figure: Drawing, axes: Axes) -> None:
         axes.scatter(size[known], points.years[known], c=shades[known], s=30, zorder=3)
@@ -101,7 +101,7 @@ def _panel(place: int, noun: str, points: Points, span: int) -> Panel:
             ends = np.asarray([size[known].min(), size[known].max()])
             axes.plot(ends, intercept + slope * ends, color=INK, linewidth=1.2)
         axes.set_xlim(0, 1.08 * max(float(size.max()), 1e-9))
-        axes.set_ylim(0, max(top, 1.0))
+        axes.set_ylim(0, 1.07 * max(top, 1.0))  # room for marks at the top
         axes.set_xlabel("size of the difference, t C/ha")
         axes.set_ylabel("years")
         axes.set_title(fitted(noun, TITLE))
