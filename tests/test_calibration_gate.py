@@ -135,6 +135,17 @@ def test_blocks_of_steps_are_the_steps_of_numpyro(x64, chains):
         np.testing.assert_allclose(found.statistics[name], np.reshape(extra[name], (chains, 133)), rtol=1e-9)
 
 
+def test_many_parameters_keep_trees_short(x64):
+    """40 parameters: a dense mass matrix of the 25 steps of the first window would be singular, with trees of 1,023 steps."""
+
+    def hill(x):
+        return 0.5 * jnp.sum(x**2) + 0.02 * jnp.sum(x**4)
+
+    modes = find_modes(hill, 40, 2, 1)
+    draws = nuts(hill, modes, 2, 150, 100, 0.9, 1)
+    assert draws.statistics["num_steps"].max() <= 31
+
+
 def test_warm_up_and_sampling_are_one_program_of_any_length(x64):
     counts = []
     for length in (30, 130):

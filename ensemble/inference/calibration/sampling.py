@@ -17,6 +17,10 @@ from ensemble.inference.calibration.modes import Modes
 STATISTICS = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 # Chains start this many posterior standard deviations (of the Gaussian at the mode) around the best mode.
 _START_SPREAD = 1.5
+# Steps of the first window in which NumPyro learns the mass matrix: from so few steps a dense matrix of as many parameters
+# is singular, its step size collapses and trees reach their limit. More parameters get a diagonal one; the coordinates
+# are whitened already.
+_FIRST_WINDOW = 25
 # Steps of all chains between two reports of progress; a signal is heeded there too.
 _BLOCK = 25
 
@@ -62,7 +66,8 @@ def nuts(
 
     first, second = jax.random.split(jax.random.key(seed))
     start = _START_SPREAD * jax.random.normal(first, (chains, centre.size))
-    kernel = NUTS(potential_fn=whitened, dense_mass=True, target_accept_prob=target_accept)
+    dense = centre.size < _FIRST_WINDOW
+    kernel = NUTS(potential_fn=whitened, dense_mass=dense, target_accept_prob=target_accept)
     keys, start = (jax.random.split(second, chains), start) if chains > 1 else (second, start[0])
     state = jax.jit(lambda keys, start: kernel.init(keys, warmup, start, (), {}))(keys, start)
     block = jax.jit(partial(_block, kernel))
