@@ -117,6 +117,18 @@ def test_no_erosion_is_erosion_at_rate_zero(x64):
     np.testing.assert_array_equal(event, continuous)
 
 
+def test_bases_beyond_the_exchange_sites_drain(x64):
+    """Ground rock year after year: no site holds more than it can, so protection stays within Table 1."""
+    years = 300
+    given = values(
+        years, base_addition=np.full(years, 0.5), lime=np.full(years, 0.1), plough_depth=np.full(years, 20.0)
+    )
+    found = model()(given)
+    assert 0.9 < found["base_saturation_profile"].max() <= 1.0 + 1e-12
+    assert found["protection_profile"].min() >= 0.8 - 1e-12
+    assert float(found["balance"]) < 1e-12
+
+
 def test_mechanism_profile_names_what_protects(x64):
     out = model()(values(YEARS, calcite=0.0, base_saturation_least=0.1))
     assert set(np.unique(out["mechanism_profile"])) <= {1.0, 4.0}

@@ -77,22 +77,24 @@ class Leached(NamedTuple):
 def weather_year(minerals: Minerals, rates: Weathering) -> tuple[Minerals, Leached]:
     """One year of leaching, exchange and weathering.
 
-    In this order: weathering releases bases; calcite refills the exchange sites of its own layer;
-    percolating water dissolves calcite from the top down; the alkalinity refills sites further down; acid
-    takes bases (or calcite) from the top down. Bases that acid released are not bound again: refilling
-    by them would hold the saturation near its maximum for ever.
+    In this order: weathering releases bases, and added bases that find no exchange site dissolve; calcite refills
+    the exchange sites of its own layer; percolating water dissolves calcite from the top down; what is dissolved
+    refills sites further down or drains; acid takes bases (or calcite) from the top down. Bases that acid released are
+    not bound again: refilling by them would hold the saturation near its maximum for ever.
     """
     released = minerals.weatherable * -jnp.expm1(-rates.release)
+    unheld = jnp.maximum(0.0, minerals.bases - rates.capacity)
+    held = minerals.bases - unheld
     changed = minerals.clay_2_1 * -jnp.expm1(-rates.clay)
     full = rates.full * rates.capacity
-    room = jnp.maximum(0.0, full - minerals.bases)
+    room = jnp.maximum(0.0, full - held)
     exchanged = jnp.minimum(room, minerals.calcite * CHARGE_OF_CALCITE)
     calcite = minerals.calcite - exchanged / CHARGE_OF_CALCITE
-    bases = minerals.bases + exchanged
+    bases = held + exchanged
 
     dissolved = _from_the_top(rates.leaching, calcite)
     calcite = calcite - dissolved
-    bound, drained = _bind_on_the_way(dissolved * CHARGE_OF_CALCITE + released, room - exchanged)
+    bound, drained = _bind_on_the_way(dissolved * CHARGE_OF_CALCITE + released + unheld, room - exchanged)
     bases = bases + bound
 
     reserve = jnp.maximum(0.0, bases - rates.least * rates.capacity)

@@ -163,7 +163,8 @@ def modifiers(soil: Soil, site: Site, inputs: Mapping[str, Any], choices: Choice
         Two arrays of shape (layers,); the second is 0 where the modifier is 1.
     """
     wanted = protection.MECHANISMS if choices.mechanism == "all" else (choices.mechanism,)
-    saturation = soil.minerals.bases / site.weathering.capacity
+    # bases that were added this year and find no site are in solution
+    saturation = jnp.minimum(1.0, soil.minerals.bases / site.weathering.capacity)
     found = {}
     if "clay" in wanted:
         found["clay"] = protection.clay_modifier(soil.minerals.clay_1_1, soil.minerals.clay_2_1, inputs["clay_floor"])
