@@ -79,6 +79,8 @@ def test_late_and_duplicate_rows_give_what_the_whole_gives_and_are_said(tmp_path
     )
     assert any(line.startswith("one step ahead: ") for line in result.lines)
     same(store, whole)
+    standing, steps = open_twin(journal_folder(store)).standing(), open_twin(journal_folder(whole)).steps()
+    assert [s.data["date"] for s in standing] == [s.data["date"] for s in steps]  # the replay's, each date once
     before = len(kinds(store))
     assert any("nothing new" in line for line in update_twin(store, quiet=True).lines)
     arrive(store, *ROWS, name="again.csv")  # another file with rows that are all known
@@ -298,5 +300,6 @@ def test_an_arm_that_branches_off_today_has_the_state_of_the_arm_it_continues(tm
 
 def test_the_page_of_a_twin(whole):
     page = whole.with_name("line.twin.html").read_text()
+    assert "No drift alarm: 7 of 7 measurements lie inside the 90\N{NO-BREAK SPACE}% band" in page
     for title in ("Forecast from today", "Score", "Drift alarm", "Learning", "History"):
         assert f">{title}</h2>" in page

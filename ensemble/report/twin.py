@@ -23,6 +23,7 @@ from ensemble.report.page import render
 from ensemble.report.results import rows_where
 from ensemble.report.twin_score import score_section, watch_section
 from ensemble.twin.journal import Entry
+from ensemble.twin.score import summary
 from ensemble.twin.twin import Twin
 
 # What remains of a colour for the band of each layer, measurement first.
@@ -49,14 +50,14 @@ def twin_content(twin: Twin, plan: Plan, settings: Settings) -> ReportContent:
     head = (
         f"{plural(len(alarms), 'series')} left the bands of its forecasts more often than chance allows."
         if alarms
-        else "The forecasts keep to their bands."
+        else _no_alarm(twin.one_step())
     )
     sections = (
         _forecast_section(twin, plan, settings, last),
         _state_section(last),
         score_section(twin.one_step(), twin.archived()),
         watch_section(watches, settings.false_alarms),
-        _learning_section(steps),
+        _learning_section(twin.standing() or [last]),
         _history_section(twin),
     )
     said = (
@@ -64,6 +65,13 @@ def twin_content(twin: Twin, plan: Plan, settings: Settings) -> ReportContent:
     )
     answers = tuple(_answer(plan, number_, entry) for number_, entry in enumerate(last.data["errors"][:DRAWN]))
     return ReportContent(title, f"Twin after {said}", head, answers, sections, f"{footer}, step {last.digest[:12]}")
+
+
+def _no_alarm(scores: pd.DataFrame) -> str:
+    if scores.empty:
+        return "No drift alarm; no forecast has met a measurement yet."
+    found = summary(scores)
+    return f"No drift alarm: {found['in_90'] * found['n']:.0f} of {found['n']} measurements lie inside the 90 % band forecast one step before."
 
 
 def _title(plan: Plan, scenario: str, site: str) -> str:
@@ -206,18 +214,15 @@ def _learning_section(steps: Sequence[Entry]) -> Section:
     names = [p["name"] for p in sorted(last, key=lambda p: -p["contraction"])]
     shown = names[:6]
     dates = np.array([s.data["date"] for s in steps])
-    order = np.argsort(dates, kind="stable")
 
     def paint(figure: Drawing, axes: Axes) -> None:
         for k, name in enumerate(shown):
             course = [
                 next((p["contraction"] for p in s.data["parameters"] if p["name"] == name), np.nan) for s in steps
             ]
-            axes.plot(
-                dates[order], np.array(course)[order], "o-", color=colour(k), markersize=3, linewidth=1.4, label=name
-            )
+            axes.plot(dates, course, "o-", color=colour(k), markersize=3, linewidth=1.4, label=name)
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.0)
-        axes.legend(framealpha=0.85, edgecolor="none", fontsize=11)
+        axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2, frameon=False, fontsize=11)
         time_axis(axes, np.array([dates.min(), dates.max() + 1e-6]), "year")
         axes.grid(axis="y")
 

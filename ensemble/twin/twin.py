@@ -44,6 +44,12 @@ class Twin:
         line = len(self.begins) if line is None else line
         return [entry for entry in self.entries if entry.kind == "step" and entry.data["line"] == line]
 
+    def standing(self) -> list[Entry]:
+        """Steps of the last line that what is known now rests on, in the order of their dates: a replay replaces others."""
+        known = {round(float(row["time"]), 6) for row in self.rows.values()}
+        last = {entry.data["date"]: entry for entry in self.steps()}
+        return [entry for date, entry in sorted(last.items()) if round(date, 6) in known]
+
     def by_digest(self, line: int | None = None) -> dict[str, Entry]:
         """Steps of a line by the digest of what they know."""
         return {entry.data["digest"]: entry for entry in self.steps(line)}
