@@ -14,6 +14,7 @@ import xarray as xr
 
 from ensemble import report, summary
 from ensemble.report import numbers
+from ensemble.report.decomposition import _label_place
 from ensemble.report.ridges import density
 from ensemble.specs import OutputSpec
 from ensemble.summary import skill
@@ -349,3 +350,11 @@ def test_shares_are_not_rounded_to_certainties():
 def test_rows_must_fit_their_header():
     with pytest.raises(ValueError, match="has 1 cells; the header has 2"):
         report.Table(("a", "b"), (("1",),), "c")
+
+
+def test_a_band_of_variance_is_named_inside_itself_or_not_at_all():
+    years = np.arange(1.0, 101.0)
+    early = np.where(years < 5, 0.9, 0.03)  # wide where its name would be cut, thin elsewhere
+    late = np.where(years > 80, 0.5, 0.0)
+    assert _label_place(years, early) is None
+    assert 80 < years[_label_place(years, late)] <= 85

@@ -118,6 +118,14 @@ def _shares_figure(view: _View) -> Figure:
     return Figure(panels, f"Share of the variance of {view.noun} at each time. {what}", legend, wide=len(panels) == 1)
 
 
+def _label_place(years: np.ndarray, part: np.ndarray) -> int | None:
+    """Record at which a band is widest, away from the ends where text would be cut; ``None`` where it has no room."""
+    low, high = np.quantile(years, [0.15, 0.85])
+    room = np.where((years >= low) & (years <= high), part, 0.0)
+    at = int(np.argmax(room))
+    return at if room[at] > 0.12 else None
+
+
 def _stack(view: _View, scenario: str, order: np.ndarray, shapley: bool) -> Panel:
     shares = np.clip(np.nan_to_num(view.get("shapley" if shapley else "first_order", scenario)), 0.0, 1.0)
     known = np.isfinite(view.get("variance", scenario)) & (shares.sum(0) > 0.0)
@@ -130,25 +138,13 @@ def _stack(view: _View, scenario: str, order: np.ndarray, shapley: bool) -> Pane
         for k, part in enumerate(drawn):
             shade = tint(PALETTE[k % len(PALETTE)], SHADES[k % len(SHADES)])
             axes.fill_between(years, base, base + part, color=shade, linewidth=0.6, edgecolor="white")
-            widest = int(np.argmax(part))
-            if part[widest] > 0.12:
-                middle = base[widest] + part[widest] / 2.0
-                place = float(np.clip(years[widest], *np.quantile(years, [0.22, 0.78])))
-                at = int(np.argmin(np.abs(years - place)))
-                middle = base[at] + part[at] / 2.0 if part[at] > 0.09 else middle
-                dark = SHADES[k % len(SHADES)] > 0.6
-                label = _name(view.inputs[order[k]])
-                box = {"facecolor": shade, "edgecolor": "none", "pad": 1.5}
+            at = _label_place(years, part)
+            if at is not None:
                 axes.text(
-                    years[at],
-                    middle,
-                    label,
-                    ha="center",
-                    va="center",
-                    size=11,
-                    color="white" if dark else INK,
-                    bbox=box,
-                )
+                    years[at], base[at] + part[at] / 2.0, _name(view.inputs[order[k]]), ha="center", va="center", size=11,
+                    color="white" if SHADES[k % len(SHADES)] > 0.6 else INK,
+                    bbox={"facecolor": shade, "edgecolor": "none", "pad": 1.5},
+                )  # fmt: skip
             base = base + part
         if rest.size and rest.max() > 0.001:
             axes.fill_between(years, base, base + rest, color="#d5d9de", linewidth=0)
