@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -102,6 +103,19 @@ class TestClaims:
         assert self.take(second, [1, 2]) == [1]
         second.release_all()
         assert [c.tile for c in read_claims(tmp_path / "s.zarr")["members"]] == [2]
+
+    def test_no_claim_is_made_after_the_last_was_given_back(self, tmp_path):
+        for attempt in range(40):
+            store = tmp_path / f"{attempt}.zarr"
+            claims = Claims(store)
+            worker = threading.Thread(target=self.take, args=(claims, range(10, 100_000)), daemon=True)
+            worker.start()
+            while len(claims.held) < 3:
+                time.sleep(0.0001)
+            claims.release_all()
+            assert not read_claims(store)
+            worker.join(0.005)
+            assert worker.is_alive() and not read_claims(store)
 
     @pytest.mark.parametrize("how", ["old", "dead", "requeued", "half-written"])
     def test_a_void_claim_is_taken_over(self, tmp_path, how, monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from ensemble.store.place import CLOCK, Folder, Place, beside, folder_at, place,
 ENDING = "claims"
 # Seconds after which a claim counts for nothing: many times what a tile should take.
 TAKE_OVER = 120.0
+# Seconds that a process which ends waits for a claim that is just being made.
+LAST_CLAIM = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Claims:
         self.folder, self.take_over = _folder(place(store)), take_over
         self.owner = Owner.here()
         self.held: set[str] = set()
+        self._making = threading.Lock()
 
     def take(self, stage: str, tiles: Sequence[int], finished: Callable[[int], bool]) -> Iterator[int]:
         """The tiles that nobody else is computing, each claimed when it is asked for.
@@ -110,24 +114,31 @@ class Claims:
         self._release(_key(stage, tile))
 
     def release_all(self) -> None:
-        """Give back every claim of this process; safe from another thread, as the process ends."""
+        """Give back every claim of this process and make no more; safe from another thread, as the process ends."""
+        self._making.acquire(timeout=LAST_CLAIM)  # for good: whoever wants another claim waits for the end
         for key in list(self.held):
             self._release(key)
 
     def _release(self, key: str) -> None:
+        self.folder.remove(key)  # first, so that a process which ends meanwhile still knows of it
         self.held.discard(key)
-        self.folder.remove(key)
 
     def _claim(self, key: str) -> bool:
         for _ in range(2):
-            if self.folder.create(key, json.dumps(asdict(self.owner)).encode()):
-                self.held.add(key)
+            if self._make(key):
                 return True
             claim = _read(self.folder, key, time.time() + self._skew)
             if claim is not None and claim.holds(self.take_over):
                 return False
             self.folder.remove(key)  # whoever makes the next one has it; two at once only waste work
         return False
+
+    def _make(self, key: str) -> bool:
+        with self._making:
+            made = self.folder.create(key, json.dumps(asdict(self.owner)).encode())
+            if made:
+                self.held.add(key)
+            return made
 
     @cached_property
     def _skew(self) -> float:
