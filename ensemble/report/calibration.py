@@ -246,10 +246,13 @@ def skill(data: xr.Dataset) -> pd.DataFrame:
         Columns held_out, variable, scenario, site, n, then rmse, bias, crps, in_50, in_90 of the posterior, and the same
         with the prefix ``prior_``.
     """
-    columns = ("scenario", "site", "variable", "value", "held_out", "crps", "rank", "prior_crps", "prior_rank")
+    columns = ("scenario", "site", "variable", "value", "held_out", "crps", "prior_crps")
     frame = pd.DataFrame({name: data[name].values.tolist() for name in columns})
     for prefix in ("", "prior_"):
-        frame[f"{prefix}miss"] = data[f"{prefix}predictive_quantile"].values[2] - frame["value"]
+        low_90, low_50, median, high_50, high_90 = data[f"{prefix}predictive_quantile"].values
+        frame[f"{prefix}miss"] = median - frame["value"]
+        frame[f"{prefix}in_50"] = (frame["value"] >= low_50) & (frame["value"] <= high_50)
+        frame[f"{prefix}in_90"] = (frame["value"] >= low_90) & (frame["value"] <= high_90)
     keys = ["held_out", "variable", "scenario", "site"]
     rows: list[tuple[Any, ...]] = []
     for count in (4, 2):
@@ -264,13 +267,9 @@ def _scores(part: pd.DataFrame) -> tuple[float, ...]:
     """Number of rows; RMSE and bias of the median, mean CRPS, share inside the 50 and 90 % bands, after and before."""
     found: list[float] = [len(part)]
     for prefix in ("", "prior_"):
-        miss, rank = (part[f"{prefix}{name}"].to_numpy(float) for name in ("miss", "rank"))
-        found += [
-            float(np.sqrt((miss**2).mean())),
-            float(miss.mean()),
-            float(part[f"{prefix}crps"].to_numpy(float).mean()),
-        ]
-        found += [float(((rank >= low) & (rank <= 1.0 - low)).mean()) for low in (0.25, 0.05)]
+        miss = part[f"{prefix}miss"].to_numpy(float)
+        found += [float(np.sqrt((miss**2).mean())), float(miss.mean())]
+        found += [float(part[f"{prefix}{name}"].mean()) for name in ("crps", "in_50", "in_90")]
     return tuple(found)
 
 

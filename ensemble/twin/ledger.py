@@ -178,7 +178,8 @@ def _content(row: Mapping[Any, Any]) -> Row:
 
 
 def _differs(name: str, old: Row, new: Row) -> str:
-    parts = [f"{key} {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    parts = [f"{key} {_shown(old.get(key))} -> {_shown(new.get(key))}" for key in changed]
     return (
         f"'{name}' was taken in before and differs ({', '.join(parts)}); "
         f"write {REVISED} in a column status, or give the row an id of its own"
@@ -199,6 +200,11 @@ def _or_blank(column: str, value: Any) -> Any:
     if column in _NUMBERS:
         return np.nan if value is None else value
     return (False if column == "below_detection" else "") if value is None else value
+
+
+def _shown(value: object) -> str:
+    """As short as it was written: a derived error has more digits than anybody stated."""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def cumulative_digests(line: str, table: pd.DataFrame) -> list[tuple[float, str]]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
+from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -120,9 +121,9 @@ class Places(NamedTuple):
         return Places(self.km[index], self.covariates[index], None if self.terms is None else self.terms[index])
 
     def distances(self, other: Places) -> tuple[Floats, Floats]:
-        """Distances ``(n, m)`` in space and between covariates."""
+        """Distances ``(n, m)`` in space and between covariates, in the precision of these places."""
         pairs = ((self.km, other.km), (self.covariates, other.covariates))
-        return tuple(np.linalg.norm(a[:, None] - b[None], axis=-1) for a, b in pairs)  # type: ignore[return-value]
+        return tuple(cdist(a, b).astype(a.dtype, copy=False) for a, b in pairs)  # type: ignore[return-value]
 
 
 class FieldPosterior(NamedTuple):

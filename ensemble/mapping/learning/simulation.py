@@ -118,7 +118,7 @@ class Conditioner(NamedTuple):
     gram: Floats
 
     def weights(self, misses: Floats) -> tuple[Floats, Floats]:
-        """Means ``(term,)`` and dual weights ``(sample,)`` that meet ``(sample,)`` misses."""
+        """Means ``(term, draw)`` and dual weights ``(sample, draw)`` that meet ``(sample, draw)`` misses."""
         means = np.linalg.solve(self.gram, self.solved.T @ misses)
         return means, cho_solve(self.factor, misses, check_finite=False) - self.solved @ means
 
@@ -192,17 +192,13 @@ class ScoreFields(NamedTuple):
         """
         targets, sites = len(self.scores), len(self.sites[0].km)
         fields = np.empty((len(draws), targets, sites), np.float32)
-        weights = np.empty((len(draws), targets, self.scores.shape[1]))
+        misses = np.empty((targets, self.scores.shape[1], len(draws)))
         for row, draw in enumerate(draws):
-            own = [target[draw % len(target)] for target in self.parameters]
-            there, at_samples = self._unconditional(own, draw)
-            for k, p in enumerate(own):
-                conditioner = self.conditioners[k][p._replace(variance=1.0)]
-                means, weights[row, k] = conditioner.weights(self.scores[k] - at_samples[k])
-                fields[row, k] = there[k] + self.sites[k].mean_terms @ means
-        for k in range(targets):
-            used = [self.parameters[k][draw % len(self.parameters[k])]._replace(variance=1.0) for draw in draws]
-            self._add_kriging(k, fields[:, k], used, weights[:, k].astype(np.float32))
+            fields[row], at_samples = self._unconditional([t[draw % len(t)] for t in self.parameters], draw)
+            misses[:, :, row] = self.scores - at_samples
+        for k, parameters in enumerate(self.parameters):
+            used = [parameters[draw % len(parameters)]._replace(variance=1.0) for draw in draws]
+            self._condition(k, fields[:, k], misses[k], used)
         return fields
 
     def _unconditional(self, own: list[FieldParameters], draw: int) -> tuple[Floats, Floats]:
@@ -232,13 +228,19 @@ class ScoreFields(NamedTuple):
             result.append(np.stack(parts))
         return result[0], result[1]
 
-    def _add_kriging(self, target: int, fields: Floats, used: list[FieldParameters], weights: Floats) -> None:
-        """Add the kriged misses to ``(draw, site)``, block by block of sites; one table of correlations serves all
-        draws with the same parameters.
+    def _condition(self, target: int, fields: Floats, misses: Floats, used: list[FieldParameters]) -> None:
+        """Add the means and the kriging of ``(sample, draw)`` misses to ``(draw, site)``, block by block of sites; one
+        solution and one table of correlations serve all draws with the same parameters.
         """
         groups: dict[FieldParameters, list[int]] = {}
         for row, p in enumerate(used):
             groups.setdefault(p, []).append(row)
+        weights, terms = np.empty(misses.T.shape, np.float32), self.sites[target].mean_terms
+        for p, rows in groups.items():
+            means, dual = self.conditioners[target][p].weights(misses[:, rows])
+            weights[rows] = dual.T
+            for row, mean in zip(rows, means.T, strict=True):
+                fields[row] += terms @ mean
         samples = _in_float32(self.samples[target])
         step = max(1, DISTANCES_AT_ONCE // len(samples.km))
         for start in range(0, fields.shape[1], step):
