@@ -4,7 +4,8 @@
 # Two partitions share the one node: jobs of `urgent` preempt and requeue those of `main`.
 set -eu
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
-cpus=${2:-$(nproc)}
+# OMP_NUM_THREADS, which nproc heeds, says nothing of what jobs may use
+cpus=${2:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
 node=$(hostname -s)
 memory=$(( $(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo) * 8 / 10 ))
 mkdir -p "$dir"/{state,spool,log,munge}

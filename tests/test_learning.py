@@ -9,7 +9,7 @@ from ensemble.mapping.averaging import stacked_weights
 from ensemble.mapping.learning.applicability import applicability
 from ensemble.mapping.learning.importance import interactions, partial_dependence
 from ensemble.mapping.learning.intervals import covered, cv_plus
-from ensemble.mapping.learning.learned import class_shares
+from ensemble.mapping.learning.learned import LearnSettings, class_shares, learn
 from ensemble.mapping.learning.metrics import five_numbers_and_mean, skill
 from ensemble.mapping.learning.next_samples import next_samples
 from ensemble.mapping.learning.residuals import FieldParameters, Places, field_posterior, normal_scores, variogram
@@ -268,3 +268,22 @@ def test_variogram_of_noise_is_level():
     rng = np.random.default_rng(0)
     found = variogram(rng.uniform(0, 10, (400, 2)), rng.normal(size=400))
     assert np.abs(found.value[2:] - 1).max() < 0.25 and found.pairs.sum() > 0
+
+
+def test_a_class_has_a_scale_of_its_own_and_few_samples_say_little_of_it():
+    rng = np.random.default_rng(5)
+    counts, sds = {"crop": 300, "wetland": 300, "rare": 3}, {"crop": 1.0, "wetland": 3.0, "rare": 2.0}
+    use = np.repeat(list(counts), list(counts.values()))
+    x, km = rng.normal(size=(len(use), 3)), rng.uniform(0, 100, size=(len(use), 2))
+    y = x[:, 0] + rng.normal(size=len(use)) * [sds[u] for u in use]
+    folds = random_folds(km, 5, 0, 0)[None]
+    settings = LearnSettings(TreeSettings(40, 4, 0.1, 10, 0.65), bootstraps=5, map_repeats=1)
+    learned = learn(x, y, km, folds, settings, 1, classes=list(use))
+    sd = dict(zip([*learned.classes, "elsewhere"], np.sqrt(learned.unexplained), strict=True))
+    assert 0.9 < sd["crop"] < 1.6 and 2.5 < sd["wetland"] < 3.4
+    assert abs(sd["rare"] / sd["elsewhere"] - 1) < 0.15  # three samples do not make a class of their own
+    scale = learned.scale(np.zeros((3, 3)), ["crop", "wetland", "unheard of"])
+    assert scale[0] < scale[2] < scale[1]
+    inside = np.abs(learned.residuals) < 1.645 * learned.scale(x, list(use))
+    for name in ("crop", "wetland"):
+        assert 0.85 < inside[use == name].mean() < 0.95

@@ -48,7 +48,7 @@ def one_landscape(population, number, settings=SETTINGS):
     places = [learned.places(km, x, of_samples)], [learned.places(land.place, land.covariates, use)]
     fields = score_fields(*places, learned.scores.scores[None], parameters, grid, SEED)
     scores = fields.draw(range(number * DRAWS, (number + 1) * DRAWS))[:, 0]
-    realised = learned.realise(learned.mean(land.covariates), learned.scale(land.covariates), scores)
+    realised = learned.realise(learned.mean(land.covariates), learned.scale(land.covariates, use), scores)
     fits = [fit_trees(x, observed, settings.trees, 1000 * number + k) for k in range(6)]
     repeats = np.array([tree_tables(fit).predict(land.covariates) for fit in fits])
     regions = np.stack([np.ones(len(cells), bool), *(land.land_use == k for k in range(len(AREAS)))])

@@ -60,6 +60,14 @@ def test_a_mistake_in_the_study(name, tmp_path):
         assert word in sentence, sentence
 
 
+def test_a_missing_input_that_is_a_column_of_the_sites_is_shown_how_to_say_so(tmp_path):
+    (tmp_path / "sites.csv").write_text("site,depth\nnorth,23\n")
+    with pytest.raises(
+        InputError, match=r"required .*; for the column of the table of sites write depth: {column: depth}"
+    ):
+        plan_of(tmp_path, TEXT.replace("model: rothc", "model: rothc\nsites: sites.csv").replace("  depth: 23\n", ""))
+
+
 def change(row, column, value):
     """A forcing table with one cell changed; rows are counted from the first data row."""
     rows = forcing_rows()

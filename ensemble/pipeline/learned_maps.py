@@ -211,7 +211,7 @@ def _more(material: Material, results: tuple[TargetResult, ...], trusted: Applic
         ]
         repeats = learned.back(np.array([tree_tables(fit).predict(x) for fit in fits]))
         variance = learned.model_variance(x)
-        part = variance / (variance + learned.unexplained)
+        part = variance / (variance + learned.unexplained_at(material.sites.classes))
         zones = zone_map(repeats.mean(axis=0), repeats.std(axis=0, ddof=1)).zone
         found |= {
             f"{result.name}_trees": ("site", learned.back(learned.mean(x)).astype(np.float32), {"units": units, "long_name": f"{result.name} by the trees alone"}),
@@ -228,7 +228,7 @@ def _next(material: Material, results: tuple[TargetResult, ...], wanted: Learn, 
     result, sites, samples = results[0], material.sites, material.samples
     learned = result.learned
     slope = learned.back(learned.mean(sites.x)) if result.entry.transform == "log" else 1.0
-    load = sites.areas * learned.scale(sites.x) * learned.scores.sd * slope
+    load = sites.areas * learned.scale(sites.x, sites.classes) * learned.scores.sd * slope
     places = [learned.places(part.km, part.x, part.classes) for part in (samples, sites)]
     chosen = next_samples(*places, load, learned.field.best, wanted.next_samples, seed)
     where = [c.site for c in chosen]

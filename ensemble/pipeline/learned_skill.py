@@ -174,7 +174,7 @@ def _mean_prediction(result: TargetResult, found: CrossValidation) -> np.ndarray
 
 def _model_share(result: TargetResult) -> float:
     whole = float((result.learned.residuals**2).mean())
-    return max(0.0, 1 - result.learned.unexplained / whole) if result.learned.bootstraps else 0.0
+    return max(0.0, 1 - result.learned.unexplained[-1] / whole) if result.learned.bootstraps else 0.0
 
 
 def _coverage(

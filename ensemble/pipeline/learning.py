@@ -170,7 +170,7 @@ def _realise(
     assert material.sites is not None
     x = material.sites.x
     mean = [r.learned.mean(x) for r in results]
-    scale = [r.learned.scale(x) for r in results]
+    scale = [r.learned.scale(x, material.sites.classes) for r in results]
     tiling, done = store.tiling(REALIZATIONS), store.entries(REALIZATIONS)
     blocks = -(-len(x) // SITES_IN_TILE)
     with progress("realisations", wanted.realizations, 0, "maps", quiet) as advance:

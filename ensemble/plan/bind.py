@@ -308,7 +308,10 @@ def _one_input(study: StudyFile, reader: SourceReader, spec: InputSpec, scenario
         if settings.columns.get(spec.name, spec.name) in table.table.columns or spec.default is None:
             return reader.from_forcing(spec, table, settings, key)
     if spec.default is None and spec.name not in _mapped(study):
-        raise study.error(("inputs", spec.name), f"this input is required ({spec.long_name}, {spec.units})")
+        table = reader.sites.table
+        hint = f"; for the column of the table of sites write {spec.name}: {{column: {spec.name}}}"
+        known = hint if table is not None and spec.name in table.columns else ""
+        raise study.error(("inputs", spec.name), f"this input is required ({spec.long_name}, {spec.units}){known}")
     return reader.default(spec)
 
 

@@ -45,7 +45,9 @@ class HeldOut(NamedTuple):
     width: Floats
 
 
-def realise_at(learned: Learned, samples: Places, sites: Places, x: Floats, draws: int, seed: int) -> Floats:
+def realise_at(
+    learned: Learned, samples: Places, sites: Places, x: Floats, draws: int, seed: int, classes: Sequence[str] = ()
+) -> Floats:
     """Realisations ``(draw, site)`` of one target at scattered sites.
 
     Args:
@@ -54,10 +56,11 @@ def realise_at(learned: Learned, samples: Places, sites: Places, x: Floats, draw
         x: ``(site, covariate)``.
         draws: how many.
         seed: of the draws.
+        classes: ``(site,)`` class of land of each; empty for none.
     """
     parameters = parameters_of(learned, draws, seed, "target")
     fields = score_fields([samples], [sites], learned.scores.scores[None], [parameters], None, seed)
-    return learned.realise(learned.mean(x), learned.scale(x), fields.draw(range(draws))[:, 0])
+    return learned.realise(learned.mean(x), learned.scale(x, classes), fields.draw(range(draws))[:, 0])
 
 
 def parameters_of(learned: Learned, draws: int, seed: int, name: str) -> tuple[Any, ...]:
@@ -97,7 +100,7 @@ def held_out(
         of = [[classes[k] for k in part] if classes else () for part in (train, out)]
         learned = learn(covariates[train], value[train], place[train], folds, inner, seed + part, transform, of[0])
         places = [learned.places(place[k], covariates[k], c) for k, c in zip((train, out), of, strict=True)]
-        draws = realise_at(learned, *places, covariates[out], DRAWS, seed + part)
+        draws = realise_at(learned, *places, covariates[out], DRAWS, seed + part, of[1])
         predicted[out], predictor[out] = draws.mean(axis=0), learned.back(learned.mean(covariates[out]))
         each = [model.predict(covariates[out]) for model in learned.models]
         again = _repeats(covariates[train], value[train], covariates[out], settings, seed + part, learned)

@@ -27,6 +27,7 @@ Transform = Literal["none", "log"]
 
 SAMPLES_FOR_A_MEAN = 2  # of a class
 SMALLEST_UNEXPLAINED = 0.2  # share of the residual variance that no place has less than
+PRIOR_SAMPLES = 20  # for which the variance of all residuals counts beside that of a class
 
 
 class Learned(NamedTuple):
@@ -39,7 +40,8 @@ class Learned(NamedTuple):
         models: tables of these models.
         bootstraps: tables of models of samples drawn with replacement.
         residuals: ``(sample,)`` observed minus the mean prediction of models that did not see the sample.
-        unexplained: variance of the residuals that is the same everywhere.
+        unexplained: ``(class + 1,)`` variance of the residuals that bootstraps do not explain: of each class with a mean
+            of its own, and of land without one.
         scores: normal scores of residuals divided by their scale.
         weights: ``(covariate,)`` by which differences of covariates count, from their sd and importance.
         field: of the scores.
@@ -52,7 +54,7 @@ class Learned(NamedTuple):
     models: tuple[TreeTables, ...]
     bootstraps: tuple[TreeTables, ...]
     residuals: Floats
-    unexplained: float
+    unexplained: Floats
     scores: Scores
     weights: Floats
     field: FieldPosterior
@@ -68,9 +70,13 @@ class Learned(NamedTuple):
             return np.zeros(len(np.asarray(x)))
         return np.var([model.predict(x) for model in self.bootstraps], axis=0, ddof=1)
 
-    def scale(self, x: ArrayLike) -> Floats:
-        """Local scale of the residuals ``(pixel,)``."""
-        return np.sqrt(self.unexplained + self.model_variance(x))
+    def scale(self, x: ArrayLike, classes: Sequence[str] = ()) -> Floats:
+        """Local scale of the residuals ``(pixel,)`` at ``(pixel, covariate)``, of land of ``(pixel,)`` classes."""
+        return np.sqrt(self.unexplained_at(classes) + self.model_variance(x))
+
+    def unexplained_at(self, classes: Sequence[str] = ()) -> Floats:
+        """The unexplained variance of land of ``(pixel,)`` classes; ``(1,)`` where there are none."""
+        return self.unexplained[_class_numbers(classes, self.classes) if len(classes) else [-1]]
 
     def places(self, km: ArrayLike, x: ArrayLike, classes: Sequence[str] = ()) -> Places:
         """Places ``(n, axis)`` km with covariates ``(n, covariate)``, weighted for this target, of ``(n,)`` classes."""
@@ -132,10 +138,11 @@ def learn(
     models = tuple(tree_tables(model) for repeat in checked.models for model in repeat)
     residuals = y - checked.predictions[:keep].mean(axis=0)
     bootstraps, unseen = _bootstrap(covariates, y, settings, seed)
-    unexplained = max(float((residuals**2 - unseen).mean()), SMALLEST_UNEXPLAINED * float((residuals**2).mean()))
-    scores = normal_scores(residuals / np.sqrt(unexplained + unseen))
-    weights = covariate_weights(covariates, checked.gains.mean(axis=(0, 1)))
     shares = class_shares(classes)
+    unexplained = _unexplained(residuals, unseen, classes, shares)
+    here = unexplained[_class_numbers(classes, shares)] if shares else unexplained
+    scores = normal_scores(residuals / np.sqrt(here + unseen))
+    weights = covariate_weights(covariates, checked.gains.mean(axis=(0, 1)))
     field = field_posterior(_places(place, covariates, weights, classes, shares), scores.scores, seed)
     return Learned(
         value, transform, checked, models, bootstraps, residuals, unexplained, scores, weights, field, shares
@@ -157,8 +164,31 @@ def _places(
     if not shares:
         return Places(where, weighted)
     rows = np.vstack([np.eye(len(shares)), list(shares.values())])
+    return Places(where, weighted, rows[_class_numbers(classes, shares)])
+
+
+def _class_numbers(classes: Sequence[str], shares: Mapping[str, float]) -> list[int]:
+    """Number of each class among those with a mean of its own; their count where it has none."""
     number = {name: k for k, name in enumerate(shares)}
-    return Places(where, weighted, rows[[number.get(name, len(shares)) for name in classes]])
+    return [number.get(name, len(shares)) for name in classes]
+
+
+def _unexplained(residuals: Floats, unseen: Floats, classes: Sequence[str], shares: Mapping[str, float]) -> Floats:
+    """Variance ``(class + 1,)`` that bootstrap models leave unexplained; that of a class is drawn towards that of all.
+
+    Land uses differ in how much no covariate knows of them. A class is taken around its own mean, and the variance of
+    all counts as ``PRIOR_SAMPLES`` more of its samples, so that a class of six samples says little of its own.
+    """
+    rest = residuals**2 - unseen
+    whole = float((residuals**2).mean())
+    every = max(float(rest.mean()), SMALLEST_UNEXPLAINED * whole)
+    found, labels = [], np.asarray(classes, str)
+    for name in shares:
+        mine = labels == name
+        degrees = int(mine.sum()) - 1
+        own = float(((residuals[mine] - residuals[mine].mean()) ** 2).sum() - degrees * unseen[mine].mean())
+        found.append(max((own + PRIOR_SAMPLES * every) / (degrees + PRIOR_SAMPLES), SMALLEST_UNEXPLAINED * every))
+    return np.array([*found, every])
 
 
 def covariate_weights(x: ArrayLike, importance: ArrayLike) -> Floats:
