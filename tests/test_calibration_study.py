@@ -16,6 +16,8 @@ from ensemble.inference.calibration.importance import arviz
 from ensemble.inference.calibration.predictive import _given_fitted
 from ensemble.inference.calibration.problem import make_problem
 from ensemble.pipeline import calibrate_plan, load_plan, run_plan
+from ensemble.report.calibration import skill
+from ensemble.store import open_store
 
 
 def closed_form():
@@ -246,3 +248,17 @@ def test_columns_of_the_table_reach_the_errors(tmp_path):
     folder(tmp_path, data="time,value,below_detection\n2000,1.4,perhaps\n")
     with pytest.raises(InputError, match="'perhaps' is not allowed"):
         load_plan(study, (), None, None)
+
+
+def test_a_limit_of_detection_is_no_value_that_scores(tmp_path):
+    data = "time,value,below_detection\n2000,1.4,\n2004,2.8,\n2005,3.9,\n2008,60,true\n2009,5.9,\n"
+    study = folder(tmp_path, STUDY.replace("  warmup: 300", "  method: laplace"), data)
+    plan = load_plan(study, (), None, None)
+    calibrate_plan(plan, tmp_path / "fit.zarr")
+    checks = open_store(tmp_path / "fit.zarr").dataset("calibration_checks").load()
+    table = skill(checks)
+    assert table["n"].tolist() == [4, 4] and (table["rmse"] < 5).all()  # 60 is far from anything
+    page = (tmp_path / "fit.calibration.html").read_text()
+    assert "below this limit, not scored" in page and "lie outside of all" not in page
+    run_plan(plan, tmp_path / "run.zarr", quiet=True)
+    assert open_store(tmp_path / "run.zarr").dataset("observations")["value"].values.tolist() == [1.4, 2.8, 3.9, 5.9]

@@ -18,6 +18,7 @@ from ensemble.specs import OutputSpec
 from ensemble.units import conversion
 
 STOCK_UNIT = "t C/ha"
+BELOW = "below_detection"
 COLUMNS = ("scenario", "site", "time", "record", "variable", "value", "error")
 
 
@@ -50,6 +51,11 @@ def read_observations(
     return observations_of(
         study, read_measurements(file, blamed), outputs, scenarios, sites, calendar, steps_per_record
     )
+
+
+def below_detection(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows of :func:`read_observations` hold no measured value but the limit that it lies below, (rows,)."""
+    return rows[BELOW].to_numpy(bool) if BELOW in rows else np.zeros(len(rows), bool)
 
 
 def read_measurements(file: Path, blamed: InputError | None = None) -> Table:
@@ -141,7 +147,7 @@ def _others(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
     for name in table.columns:
         if name == "depth":
             found[name] = table.numbers(name, blank=np.nan)
-        elif name == "below_detection":
+        elif name == BELOW:
             cells = [cell.lower() for cell in table.text(name)]
             for row, cell in enumerate(cells):
                 if cell not in ("true", "false", ""):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ensemble.errors import InputError, StoreRefused
 from ensemble.pipeline.comparison import OBSERVATIONS
@@ -116,12 +117,17 @@ def run_rows(store: Store) -> pd.DataFrame:
 def calibration_rows(store: Store) -> pd.DataFrame:
     """Held-out measurements of a calibration, forecast by its posterior: the median, quantiles and CRPS."""
     data = store.dataset(CHECKS).load()
-    held = np.flatnonzero(data["held_out"].values > 0)
+    held = held_out_values(data)
     bands = dict(zip(data["quantile"].values.tolist(), data["predictive_quantile"].values, strict=True))
     columns = {name: data[name].values[held].astype(str) for name in ("scenario", "site", "variable")}
     columns |= {name: data[name].values[held].astype(float) for name in ("value", "crps")}
     columns |= {f"q{100 * p:02.0f}": bands[p][held] for p in (0.05, 0.25, 0.75, 0.95)}
     return pd.DataFrame({**columns, "mean": bands[0.5][held]})
+
+
+def held_out_values(checks: xr.Dataset) -> np.ndarray:
+    """Numbers of the held-out rows of a calibration that hold a value, not a limit of detection."""
+    return np.flatnonzero((checks["held_out"].values > 0) & (checks["below_detection"].values == 0))
 
 
 __all__ = [
@@ -131,6 +137,7 @@ __all__ = [
     "Assessment",
     "assess_store",
     "fix_criteria",
+    "held_out_values",
     "results_at",
     "run_rows",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ensemble.inputs.observations import below_detection
 from ensemble.pipeline.blocks import sound_members
 from ensemble.pipeline.layout import OUTPUT_DIMS, coordinates_of
 from ensemble.plan import Plan
@@ -57,9 +58,13 @@ def members_of(store: Store, without: Sequence[str] = ()) -> xr.Dataset:
 
 
 def compared(plan: Plan, store: Store) -> xr.Dataset:
-    """Observations, and their differences between scenarios, with the bands of the forecast beside each row."""
+    """Observations, and their differences between scenarios, with the bands of the forecast beside each row.
+
+    Rows below a detection limit are left out: a limit is no value that a forecast could be compared with.
+    """
     members, parts = members_of(store), []
-    for variable, rows in with_contrasts(plan.observations, plan.scenarios).groupby("variable", sort=False):
+    observations = plan.observations.loc[~below_detection(plan.observations)]
+    for variable, rows in with_contrasts(observations, plan.scenarios).groupby("variable", sort=False):
         simulated, measured = at_points(members, str(variable), rows)
         parts.append(observation_skill(rows, simulated, measured))
     table = pd.concat(parts, ignore_index=True)
@@ -68,7 +73,7 @@ def compared(plan: Plan, store: Store) -> xr.Dataset:
     data = table.to_xarray()
     data["value"].attrs = {"long_name": "measured value, in the unit of its variable"}
     data["error"].attrs = {"long_name": "standard deviation of the measurement, in the unit of its variable"}
-    return data.assign_attrs(units={str(v): units[str(v)] for v in plan.observations["variable"].unique()})
+    return data.assign_attrs(units={str(v): units[str(v)] for v in observations["variable"].unique()})
 
 
 def with_contrasts(observations: pd.DataFrame, scenarios: Sequence[str]) -> pd.DataFrame:

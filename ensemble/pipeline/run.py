@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ensemble.inputs.observations import below_detection
 from ensemble.pipeline import credits, half_ranges, indicators, inventories, recovery, sequestration, totals, zones
 from ensemble.pipeline.assessing import STATISTICS, fix_criteria
 from ensemble.pipeline.bins import bins_for
@@ -68,7 +69,7 @@ def run_plan(plan: Plan, path: Place, quiet: bool = False) -> RunResult:
             store.write_group(SAMPLE, sample_of(plan))
         if not store.has_group(STATISTICS):
             store.write_group(STATISTICS, statistics_of(plan, store, bins.bins), along="site")
-        if len(plan.observations) and not store.has_group(OBSERVATIONS):
+        if not below_detection(plan.observations).all() and not store.has_group(OBSERVATIONS):
             store.write_group(OBSERVATIONS, compared(plan, store))
         if plan.study.record.decompose is not None:
             write_decomposition(plan, store, quiet)

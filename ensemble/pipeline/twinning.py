@@ -17,7 +17,7 @@ from ensemble.errors import Damaged, InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
 from ensemble.inference.calibration.problem import bind_rows
-from ensemble.inputs.observations import observations_of, read_measurements
+from ensemble.inputs.observations import below_detection, observations_of, read_measurements
 from ensemble.pipeline.assessing import results_at
 from ensemble.pipeline.twin_lines import state_lines, twin_lines
 from ensemble.pipeline.twin_step import step_record
@@ -172,7 +172,7 @@ def _refuse_unfit(plan: Plan, journal: Journal, file: Path, rows: Mapping[str, R
     if table.empty:
         return
     calibrate, settings = settings_of(plan)
-    if "below_detection" in table and table["below_detection"].to_numpy(bool).any():
+    if below_detection(table).any():
         text = (
             "below_detection: a twin takes values only; `ensemble calibrate` takes values below a detection limit too"
         )

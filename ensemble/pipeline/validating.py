@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.errors import InputError, StoreRefused
-from ensemble.pipeline.assessing import CHECKS, OBSERVATIONS, run_rows
+from ensemble.pipeline.assessing import CHECKS, OBSERVATIONS, held_out_values, run_rows
 from ensemble.pipeline.working import plan_of_store
 from ensemble.plan import Plan
 from ensemble.plan.posterior import PosteriorDraw
@@ -106,7 +106,7 @@ def _rows(store: Store, plan: Plan, output: str | None) -> pd.DataFrame:
 def _held_out(store: Store, plan: Plan) -> pd.DataFrame:
     """Held-out rows of a calibration, as the study's table describes them."""
     data = store.dataset(CHECKS).load()
-    held = np.flatnonzero(data["held_out"].values > 0)
+    held = held_out_values(data)
     if not len(held):
         raise InputError(f"the calibration in {store.path} held nothing out, so there is nothing to validate with")
     bands = dict(zip(data["quantile"].values.tolist(), data["predictive_quantile"].values, strict=True))

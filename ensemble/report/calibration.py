@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
-from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, tint
-from ensemble.report.numbers import interval, number, percent
+from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, time_axis, tint
+from ensemble.report.numbers import instant, interval, number, percent
 from ensemble.report.page import render
 
 PERFECT_MODEL = (
@@ -191,6 +191,8 @@ def _fit(data: xr.Dataset) -> Section:
             (swatch("band", tint(colour(0), 0.35)), "90 %, model"), (swatch("outline", colour(0)), "90 %, with all errors"),
             (swatch("point", INK), "measured"), (swatch("outside", colour(1)), "measured, held out"),
         )  # fmt: skip
+        if (data["below_detection"].values > 0).any():
+            legend = (*legend, (swatch("limit", INK), "below this limit, not scored"))
         caption = f"{variable}: posterior bands of the model, bands of a new measurement, and the measurements."
         figures.append(Figure(tuple(panels), caption, legend))
     table = skill(data)
@@ -219,7 +221,7 @@ def _pairs_of(data: xr.Dataset, variable: str) -> list[tuple[str, str, np.ndarra
 
 def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
     data = data.sortby("time")
-    time, value, held = data["time"].values, data["value"].values, data["held_out"].values > 0
+    time, value, held, below = (data[name].values for name in ("time", "value", "held_out", "below_detection"))
     model, whole = data["model_quantile"].values, data["predictive_quantile"].values
 
     def paint(figure: Drawing, axes: Axes) -> None:
@@ -227,10 +229,12 @@ def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
         axes.plot(time, model[2], color=colour(0))
         for bound in (whole[0], whole[-1]):
             axes.plot(time, bound, "--", color=colour(0), linewidth=1.1)
-        axes.plot(time[~held], value[~held], "o", color=INK, markersize=4.5)
-        axes.plot(time[held], value[held], "D", color=colour(1), markersize=5, markerfacecolor="none")
+        seen, apart, limit = (below == 0) & (held == 0), (below == 0) & (held > 0), below > 0
+        axes.plot(time[seen], value[seen], "o", color=INK, markersize=4.5)
+        axes.plot(time[apart], value[apart], "D", color=colour(1), markersize=5, markerfacecolor="none")
+        axes.plot(time[limit], value[limit], "v", color=INK, markersize=6, markerfacecolor="none")
         axes.set_title(f"{site}" if arm == "study" else f"{site}, {arm}")
-        axes.set_xlabel("year")
+        time_axis(axes, time, "year", margin=0.05)
 
     alt = f"{variable} at {site}, {arm}: {len(time)} measurements"
     return draw(f"course-{variable}-{arm}-{site}".replace("_", "-").replace(" ", "-"), alt, paint)
@@ -239,6 +243,8 @@ def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
 def skill(data: xr.Dataset) -> pd.DataFrame:
     """RMSE, bias, CRPS and coverage by variable, scenario and site, and of all, before and after the calibration.
 
+    Rows below a detection limit have no score.
+
     Args:
         data: the group ``calibration_checks``.
 
@@ -246,6 +252,7 @@ def skill(data: xr.Dataset) -> pd.DataFrame:
         Columns held_out, variable, scenario, site, n, then rmse, bias, crps, in_50, in_90 of the posterior, and the same
         with the prefix ``prior_``.
     """
+    data = data.isel(observation=np.flatnonzero(data["below_detection"].values == 0))
     columns = ("scenario", "site", "variable", "value", "held_out", "crps", "prior_crps")
     frame = pd.DataFrame({name: data[name].values.tolist() for name in columns})
     for prefix in ("", "prior_"):
@@ -283,12 +290,22 @@ def _skill_row(row: Any) -> tuple[str, ...]:
 def _left_out(data: xr.Dataset, name: str) -> Table:
     k = data[f"pareto_k_{name}"].values
     rows = tuple(
-        (str(label), f"{float(e):.2f}", f"{kk:.2f}" + ("" if kk <= RELIABLE_K else " (unreliable)"))
-        for label, e, kk in zip(data[f"left_{name}"].values, data[f"elpd_{name}"].values, k, strict=True)
+        (
+            label if name == "plot" else _dated(label),
+            f"{float(e):.2f}",
+            f"{kk:.2f}" + ("" if kk <= RELIABLE_K else " (unreliable)"),
+        )
+        for label, e, kk in zip(data[f"left_{name}"].values.tolist(), data[f"elpd_{name}"].values, k, strict=True)
     )
     total = float(data[f"elpd_{name}"].sum())
     caption = f"Log predictive density of every {name} left out, by importance weights from the full posterior; sum {total:.1f}. k-hat above {RELIABLE_K:g} is not to be relied on."
     return Table((name, "log density", "k-hat"), rows, caption, folded=len(rows) > 8)
+
+
+def _dated(label: str) -> str:
+    """The name of what was left out with its time, which comes last, in words."""
+    head, comma, time = label.rpartition(", ")
+    return f"{head}{comma}{instant(float(time))}"
 
 
 def _search(data: xr.Dataset) -> Section:

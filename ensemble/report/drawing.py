@@ -125,7 +125,7 @@ def _short_numbers(tag: str) -> str:
 
 
 def swatch(kind: str, shade: str) -> str:
-    """A small sign for a legend: ``band``, ``line``, ``point`` or ``outside``."""
+    """A small sign for a legend: ``band``, ``outline``, ``line``, ``point``, ``outside`` or ``limit``."""
     marks = {
         "band": f'<rect x="1" y="2" width="22" height="10" fill="{shade}"/>',
         "outline": f'<path d="M1 3H23M1 11H23" stroke="{shade}" stroke-width="1.3" stroke-dasharray="4 2.4"/>',
@@ -133,5 +133,6 @@ def swatch(kind: str, shade: str) -> str:
         "point": f'<path d="M12 1V13" stroke="{shade}"/><circle cx="12" cy="7" r="3.4" fill="{shade}"/>',
         "outside": f'<path d="M12 1V13" stroke="{shade}"/>'
         f'<path d="M12 2.4L16.6 7L12 11.6L7.4 7Z" fill="#fff" stroke="{shade}" stroke-width="1.8"/>',
+        "limit": f'<path d="M7.6 3H16.4L12 11.4Z" fill="#fff" stroke="{shade}" stroke-width="1.4"/>',
     }
     return f'<svg class="swatch" viewBox="0 0 24 14" aria-hidden="true">{marks[kind]}</svg>'

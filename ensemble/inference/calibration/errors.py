@@ -19,6 +19,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.stats import norm
 
 from ensemble.config.calibration import PARTS, Calibrate, ErrorSource
+from ensemble.inputs.observations import below_detection
 from ensemble.inputs.stock_parts import part_column
 
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -278,7 +279,7 @@ def make_error_model(rows: pd.DataFrame, settings: Calibrate, start: float) -> E
         given = {"model_error": _number(model.sd), "model_error_timescale": _number(model.timescale)}
         fixed = {name: value for name, value in given.items() if value is not None}
     scale = 1.0 if settings.error_scale is None else _number(settings.error_scale)
-    below = rows["below_detection"].to_numpy(bool) if "below_detection" in rows else np.zeros(len(rows), bool)
+    below = below_detection(rows)
     years = rows["time"].to_numpy(float) - start
     return ErrorModel(values, own, is_log, below, years, sources, scale, walk, ar1, fixed)
 

@@ -200,7 +200,8 @@ def _surprising(fit: Fit) -> tuple[str, ...]:
     """Measurements that no draw of the prior comes near: another unit or depth, or a prior that is too narrow."""
     rows, expected = fit.problem.rows, fit.prior_replicated[0]
     value = rows["value"].to_numpy(float)
-    outside = np.flatnonzero((value < expected.min(axis=0)) | (value > expected.max(axis=0)))
+    above = (value > expected.max(axis=0)) & ~fit.problem.errors.below  # a limit may well lie above all draws
+    outside = np.flatnonzero((value < expected.min(axis=0)) | above)
     if not len(outside):
         return ()
     row = rows.iloc[outside[0]]
@@ -234,6 +235,7 @@ def _observations(fit: Fit) -> dict[str, Any]:
         "time": ("observation", rows["time"].to_numpy(float)),
         "value": ("observation", value),
         "held_out": ("observation", rows["held_out"].to_numpy(np.int8)),
+        "below_detection": ("observation", fit.problem.errors.below.astype(np.int8)),
         "model_quantile": (("quantile", "observation"), np.quantile(model, LEVELS, axis=0)),
         "predictive_quantile": (("quantile", "observation"), np.quantile(replicated, LEVELS, axis=0)),
         "predictive_mean": ("observation", replicated.mean(axis=0)),
