@@ -201,6 +201,18 @@ def test_a_factorial_study_gives_an_anova(tmp_path):
     assert any("type-II ANOVA" in line for line in lines)
 
 
+def test_the_report_of_a_factorial_study_has_levels_and_no_interval(tmp_path):
+    result = run_plan(plan_of(tmp_path, FACTORIAL[: FACTORIAL.index("decompose:")]), tmp_path / "a.zarr", quiet=True)
+    page = result.report.read_text()
+    assert "90 % interval" not in page and "of 12 members" not in page
+    said = result.headline[0]
+    assert "over 12 combinations of levels" in said and "decay_rate 0.02" in said and "initial_carbon 60" in said
+    soc = open_store(tmp_path / "a.zarr").dataset("members")["soc"].values[:, 0, 0, -1]  # the last input varies fastest
+    low, mean, high = (f(soc.reshape(3, 2, 2)[:, :, 1]) for f in (np.min, np.mean, np.max))
+    assert f"{mean:.1f} ({low:.1f} to {high:.1f})" in page
+    assert "By law" in page and "By decay_rate" in page
+
+
 def test_screening_is_labelled_and_bounds_the_total_effect(tmp_path):
     text = LINEAR.replace("rows: 128, second_order: true", "rows: 512, screening: [gradient, morris, pawn]")
     decompose_plan(plan_of(tmp_path, text), tmp_path / "a.zarr", quiet=True)

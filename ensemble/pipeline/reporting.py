@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ensemble import __version__
+from ensemble.design import factorial
 from ensemble.models.registry import builtin_models
 from ensemble.pipeline.comparison import OBSERVATIONS, SAMPLE, at_points, members_of
 from ensemble.pipeline.credits import GROUP as CREDITS
@@ -32,6 +32,7 @@ from ensemble.report.column import LEVELS, column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.half_range import half_range_section
 from ensemble.report.indicators import indicators_section
+from ensemble.report.levels import Factor, levels_section
 from ensemble.report.mapped import is_grid, maps_figure
 from ensemble.report.observed import group_name
 from ensemble.report.products import credits_section, sweep_section, totals_section, zones_section
@@ -52,7 +53,7 @@ LIMITS = (
     "Predictive bands add the measurement error that the study states; they are what a measurement should be compared with.",
 )
 SET_LIMITS = (
-    "Inputs were set, not drawn: the numbers say how the output answers to one input, not how well it is known.",
+    "Inputs were set, not drawn: the numbers say how the output answers to them, not how well it is known.",
     "One input is set at a time: what two of them do together is not seen.",
 )
 
@@ -82,6 +83,8 @@ def _more(store: Store, results: Results) -> tuple[Section, ...]:
     sections: list[Section] = []
     if maps := _maps(store, results):
         sections.append(maps)
+    levels = levels_section(results, _factors(store))
+    sections += [] if levels is None else [levels]
     curves = sweep_curves(store, results.main)
     if curves is not None:
         sections.append(sweep_section(curves))
@@ -152,7 +155,8 @@ def results_of(store: Store) -> Results:
     kept = main in members or store.has_group(SAMPLE)
     observations, skill, groups = _compared(store, main)
     measured = measured_name(main)
-    sampled = study["design"]["type"] not in ("half_range", "sweep")
+    kind = study["design"]["type"]
+    sampled = kind not in ("factorial", "half_range", "sweep")
     return Results(
         main=main,
         statistics=statistics,
@@ -172,7 +176,7 @@ def results_of(store: Store) -> Results:
         provenance=_provenance(store),
         files=tuple(store.attrs["inputs"].items()),
         reproduce=tuple(str(store.attrs.get("history", "")).splitlines()),
-        limits=LIMITS if sampled else SET_LIMITS,
+        limits=LIMITS if sampled else SET_LIMITS[: 1 if kind == "factorial" else None],
         title=str(store.attrs["title"]),
         footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
         sampled=sampled,
@@ -271,15 +275,26 @@ def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tu
     return tuple(facts)
 
 
-def _levels_of_members(store: Store) -> tuple[str, ...]:
-    """What each member of a factorial design is; empty for another design, or one of more than can be told apart."""
+def _factors(store: Store) -> dict[str, Factor]:
+    """What a factorial design sets; empty for another design."""
     design = store.attrs["study"]["design"]
     if design["type"] != "factorial":
+        return {}
+    made = factorial(design["levels"])
+    members = np.arange(made.members)
+    return {
+        name: Factor(tuple(_level([value]) for value in values), made.codes(name, members))
+        for name, values in made.levels
+    }
+
+
+def _levels_of_members(store: Store) -> tuple[str, ...]:
+    """What each member of a factorial design is; empty for another design, or one of more than can be told apart."""
+    factors = _factors(store).values()
+    members = store.tiling("members").shape["member"]
+    if not factors or members > len(LEVELS):
         return ()
-    written = [at.values() if isinstance(at, Mapping) else at for at in design["levels"].values()]
-    found = tuple(" ".join(f"{level:g}" if isinstance(level, float) else str(level) for level in levels)
-                  for levels in product(*written))  # fmt: skip
-    return found if len(found) <= len(LEVELS) else ()
+    return tuple(" ".join(factor.levels[int(factor.codes[member])] for factor in factors) for member in range(members))
 
 
 def _level(at: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -57,7 +57,7 @@ class Results:
         reproduce: commands.
         limits: sentences.
         title, footer: of the page.
-        sampled: members differ by draws; otherwise inputs were set one at a time and nothing has an interval.
+        sampled: members differ by draws; otherwise inputs were set and nothing has an interval.
     """
 
     main: str
@@ -252,16 +252,21 @@ class Results:
         found = np.flatnonzero(np.isclose(self.statistics["quantile"].values, 0.5))
         return int(found[0]) if found.size else None
 
-    def end_members(self, scenario: str, site: str) -> np.ndarray | None:
-        """Members of the main output at the last record that did not fail, float64; ``None`` if not kept."""
+    def end_values(self, scenario: str, site: str) -> np.ndarray | None:
+        """Every member of the main output at the last record, float64, NaN where it failed; ``None`` if not kept."""
         if self.members is None or self.main not in self.members:
             return None
         chosen = self.members[self.main].isel(site=self.place(site)).sel(scenario=scenario)
-        chosen = chosen.isel({str(d): -1 if d == "time" else 0 for d in chosen.dims if d != "member"})
-        values = chosen.values.astype(np.float64)
-        if "failed" in self.members:
-            return values[self.members["failed"].isel(site=self.place(site)).values == 0]
-        return values[np.isfinite(values)]
+        values = chosen.isel({str(d): -1 if d == "time" else 0 for d in chosen.dims if d != "member"}).values
+        if "failed" not in self.members:
+            return values.astype(np.float64)
+        failed = self.members["failed"].isel(site=self.place(site)).values > 0
+        return np.where(failed, np.nan, values.astype(np.float64))
+
+    def end_members(self, scenario: str, site: str) -> np.ndarray | None:
+        """Those of :meth:`end_values` that did not fail."""
+        values = self.end_values(scenario, site)
+        return None if values is None else values[np.isfinite(values)]
 
     def used(self, site: str) -> int:
         """Members that succeeded at a site."""

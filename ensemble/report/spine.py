@@ -26,7 +26,7 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
     """
     if not results.shown_sites:
         return _nothing_left(results)
-    headline, cards = answers(results) if results.sampled else (_set_one_by_one(results), ())
+    headline, cards = answers(results) if results.sampled else (_set_not_drawn(results), ())
     sections = [
         *(_findings(results) if results.sampled else ()),
         *more,
@@ -49,9 +49,9 @@ def _nothing_left(results: Results) -> ReportContent:
     return ReportContent(results.title, _subtitle(results), headline, (), sections, results.footer, (headline,))
 
 
-def _set_one_by_one(results: Results) -> str:
+def _set_not_drawn(results: Results) -> str:
     """What is said of members whose inputs were set: they are no sample, so there is no mean and no interval."""
-    return f"{plural(results.used(results.shown_sites[0]), 'member')} of {results.noun}, whose inputs were set one at a time."
+    return f"{plural(results.used(results.shown_sites[0]), 'member')} of {results.noun}, whose inputs were set, not drawn."
 
 
 def _findings(results: Results) -> list[Section]:
