@@ -263,10 +263,10 @@ def _check_covariates(study: StudyFile, learn: Learn, names: Sequence[str], samp
 def _note_same_places(samples: Samples, notes: list[str]) -> None:
     _, first, count = np.unique(samples.km, axis=0, return_index=True, return_counts=True)
     if (count > 1).any():
-        where = samples.lines[first[count > 1]]
+        where, shared = samples.lines[first[count > 1]], int((count > 1).sum())
         notes.append(
-            f"{int(count[count > 1].sum())} samples share {int((count > 1).sum())} places (first: line {where[0]}); "
-            "they stay together in cross-validation"
+            f"{int(count[count > 1].sum())} samples share {shared} {'place' if shared == 1 else 'places'} "
+            f"(first: line {where[0]}); they stay together in cross-validation"
         )
 
 
