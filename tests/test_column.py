@@ -266,6 +266,11 @@ outputs: {variables: [soc]}
         ("erosion: 2", "erosion: 49", "study.yaml:13: scenarios.eroded.inputs.erosion: erosion reaches 4.9 cm"),
         ("value: 20", "value: 120", "study.yaml:8: inputs.plough_depth: plough_depth is 120 cm"),
         ("event_depth: 3", "event_depth: 100", "study.yaml:2: options.event_depth: an erosion event of 100 cm"),
+        (
+            "event_depth: 3",
+            "layers: [[0, 5], [6, 100]]",
+            "study.yaml:2: options.layers: layer 2 starts at 6 cm and leaves",
+        ),
         ("erosion: 2", "silt: 80", "study.yaml:13: scenarios.eroded.inputs.silt: clay, silt and sand sum to 113 %"),
         ("years: [4]", "years: [4, 30]", "study.yaml:8: inputs.plough_depth.schedule: rule 2 names the year 30"),
     ],

@@ -96,7 +96,8 @@ def bind_model(study: StudyFile) -> BoundModel:
     try:
         coordinates = resolve(model.coordinates)(options) if model.coordinates is not None else {}
     except ValueError as error:
-        raise study.error(("options",), str(error)) from None
+        names = getattr(error, "names", ())
+        raise study.error(_key_of_mismatch(study, "", names, ("options",)), str(error)) from None
     for _, deriving in chain:
         extra = resolve(deriving.coordinates)(deriving.default_options()) if deriving.coordinates is not None else {}
         coordinates = {**extra, **coordinates}
@@ -216,8 +217,10 @@ def _check_together(
         warnings.warn(SuspiciousInput(str(study.error(("inputs",), said[0][1] + more))), stacklevel=2)
 
 
-def _key_of_mismatch(study: StudyFile, scenario: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Key of the first of these inputs or options that the study gives; ``inputs`` where it gives none."""
+def _key_of_mismatch(
+    study: StudyFile, scenario: str, names: Sequence[str], otherwise: tuple[str, ...] = ("inputs",)
+) -> tuple[str, ...]:
+    """Key of the first of these inputs or options that the study gives."""
     record = study.record
     for name in names:
         if name.startswith("options.") and name.removeprefix("options.") in record.options:
@@ -226,7 +229,7 @@ def _key_of_mismatch(study: StudyFile, scenario: str, names: Sequence[str]) -> t
             return ("scenarios", scenario, "inputs", name)
         if name in record.inputs.sources():
             return ("inputs", name)
-    return ("inputs",)
+    return otherwise
 
 
 def _refuse_unknown(study: StudyFile, bound: BoundModel) -> None:

@@ -51,7 +51,9 @@ def _nothing_left(results: Results) -> ReportContent:
 
 def _set_not_drawn(results: Results) -> str:
     """What is said of members whose inputs were set: they are no sample, so there is no mean and no interval."""
-    return f"{plural(results.used(results.shown_sites[0]), 'member')} of {results.noun}, whose inputs were set, not drawn."
+    return (
+        f"{plural(results.used(results.shown_sites[0]), 'member')} of {results.noun}, whose inputs were set, not drawn."
+    )
 
 
 def _findings(results: Results) -> list[Section]:

@@ -10,6 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ensemble.models.base import Mismatch
+
+KEY = "options.layers"
+SHAPE = "layers {!r} must be thicknesses or (top, bottom) pairs in cm"
+
 
 class Layers(NamedTuple):
     """Layer boundaries: ``top`` and ``bottom``, cm, shape (layers,)."""
@@ -45,30 +50,30 @@ def make_layers(option: Any) -> Layers:
         option: thicknesses from the surface down (cm), or (top, bottom) pairs (cm).
 
     Raises:
-        ValueError: no layer, a thickness that is not positive, a first layer below the surface, layers that
+        Mismatch: no layer, a thickness that is not positive, a first layer below the surface, layers that
             overlap or leave a gap.
     """
     try:
         values = np.asarray(option, dtype=float)
     except (TypeError, ValueError):
-        raise ValueError(f"layers {option!r} must be thicknesses or (top, bottom) pairs in cm") from None
+        raise Mismatch(SHAPE.format(option), KEY) from None
     if values.ndim == 1 and values.size:
         bottom = np.cumsum(values)
         top = bottom - values
     elif values.ndim == 2 and values.shape[1] == 2:
         top, bottom = values.T
     else:
-        raise ValueError(f"layers {option!r} must be thicknesses or (top, bottom) pairs in cm")
+        raise Mismatch(SHAPE.format(option), KEY)
     if not np.all(bottom - top > 0.0):
-        raise ValueError(f"layer {int(np.argmax(~(bottom - top > 0.0))) + 1} has no thickness; every layer needs one")
+        number = int(np.argmax(~(bottom - top > 0.0))) + 1
+        raise Mismatch(f"layer {number} has no thickness; every layer needs one", KEY)
     if top[0] != 0.0:
-        raise ValueError(f"the first layer starts at {top[0]:g} cm; it must start at the surface, 0 cm")
+        raise Mismatch(f"the first layer starts at {top[0]:g} cm; it must start at the surface, 0 cm", KEY)
     for i, (above, below) in enumerate(zip(bottom[:-1], top[1:], strict=True)):
         if not np.isclose(above, below, rtol=0.0, atol=1e-9):
             fault = "overlaps" if below < above else "leaves a gap to"
-            raise ValueError(
-                f"layer {i + 2} starts at {below:g} cm and {fault} the layer above, which ends at {above:g} cm"
-            )
+            text = f"layer {i + 2} starts at {below:g} cm and {fault} the layer above, which ends at {above:g} cm"
+            raise Mismatch(text, KEY)
     return Layers(top, bottom)
 
 
