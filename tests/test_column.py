@@ -267,7 +267,7 @@ outputs: {variables: [soc]}
         ("value: 20", "value: 120", "study.yaml:8: inputs.plough_depth: plough_depth is 120 cm"),
         ("event_depth: 3", "event_depth: 100", "study.yaml:2: options.event_depth: an erosion event of 100 cm"),
         (
-            "event_depth: 3",
+            "layers: [5, 5, 90]",
             "layers: [[0, 5], [6, 100]]",
             "study.yaml:2: options.layers: layer 2 starts at 6 cm and leaves",
         ),
