@@ -220,7 +220,7 @@ def _check_together(
 def _key_of_mismatch(
     study: StudyFile, scenario: str, names: Sequence[str], otherwise: tuple[str, ...] = ("inputs",)
 ) -> tuple[str, ...]:
-    """Key of the first of these inputs or options that the study gives."""
+    """Key of the first of these inputs or options that the study gives, ``otherwise`` where it gives none."""
     record = study.record
     for name in names:
         if name.startswith("options.") and name.removeprefix("options.") in record.options:
