@@ -4,8 +4,8 @@ The predictor is the mean of the models of a repeated cross-validation. The resi
 of these models that did not see it, so it says what the predictor misses where there is no sample. Bootstrap models
 say where the fitted trees themselves are uncertain: their variance and what they leave unexplained make the local scale
 of the residuals. A realisation is the predictor plus the scale times a conditional field of residuals. Where classes of
-land are named, the residuals of each have a scale and a mean of their own: trees are wrong in one direction at the edge of what was
-sampled, where a small class may lie as a whole, and its total would be too.
+land are named, the residuals of each have a scale and a mean of their own: trees are wrong in one direction at the edge
+of what was sampled, where a small class may lie as a whole, and its total would be too.
 """
 
 from __future__ import annotations
