@@ -13,9 +13,22 @@ ROOT = Path(ensemble.__file__).parent
 ROOMS = (
     "specs", "errors", "units", "config", "keys", "provenance", "inputs", "design", "models", "plan", "propagate",
     "linearise", "store", "summary", "execute", "inference", "indicators", "mapping", "crediting", "validation",
-    "twin", "report", "pipeline", "api", "listing", "cli",
+    "twin", "report", "pipeline", "api", "listing", "cli", "__main__",
 )  # fmt: skip
-NO_JAX = ("specs", "errors", "units", "config", "provenance", "plan", "store", "summary", "report", "cli", "listing")
+NO_JAX = (
+    "specs",
+    "errors",
+    "units",
+    "config",
+    "provenance",
+    "plan",
+    "store",
+    "summary",
+    "report",
+    "cli",
+    "listing",
+    "__main__",
+)
 
 
 @cache

@@ -32,6 +32,11 @@ def test_version_needs_no_command():
     assert result.exit_code == 0 and result.output == f"ensemble {__version__}\n"
 
 
+def test_the_package_itself_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "ensemble", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ensemble {__version__}\n"
+
+
 def test_wrong_input_is_one_sentence_code_2_and_nothing_written(tmp_path):
     study = write_study(tmp_path, TEXT.replace("design:", "desing:"))
     result = ensemble("run", study, "--out", tmp_path / "store.zarr")
