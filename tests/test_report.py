@@ -203,6 +203,14 @@ def test_the_page_stands_alone_and_is_well_formed(html):
         assert title is not None and title.text == tree.attrib["aria-label"] and re.search(r"\d", title.text)
 
 
+def test_one_member_has_no_distribution():
+    page = report.render(report.run_report(results(members=16, years=10, observed=False, failures=15)))
+    assert "One member: what scenarios at the end of 1861 hold more or less" in page and ">Differences<" in page
+    assert "Distribution" not in page and "Medians over" not in page
+    single = report.render(report.run_report(results(members=16, arms=1, years=10, observed=False, failures=15)))
+    assert ">Differences<" not in single and "Distribution" not in single
+
+
 def test_the_same_run_gives_the_same_page_and_matplotlib_is_left_alone(run, html):
     before = dict(mpl.rcParams)
     with warnings.catch_warnings():

@@ -153,7 +153,7 @@ def _caption(results: Results) -> str:
         text += f" Central bands over {plural(members, 'member')}."
         text += " Parameter bands hold what the stated uncertainty of inputs and parameters says about the true value."
     else:
-        text += f" Medians over {plural(members, 'member')}."
+        text += " One member." if results.alone else f" Medians over {plural(members, 'member')}."
     if results.measured:
         text += " Predictive bands add the error of one measurement: compare an observation with these."
     hidden = len(results.scenarios) * len(results.all_sites) - len(results.shown_scenarios) * len(results.shown_sites)

@@ -70,9 +70,11 @@ def _answer(results: Results, scenario: str, site: str) -> Answer:
     return Answer(title, f"{number(mean, sd)} {results.unit}", tuple(details), shade)
 
 
-def distribution_section(results: Results) -> Section:
-    """Distribution at the end of every scenario, and of the paired differences."""
+def distribution_section(results: Results) -> Section | None:
+    """Distribution at the end of every scenario, and of the paired differences; of one member only the differences."""
     site = results.shown_sites[0]
+    if results.alone:
+        return _of_one_member(results, site)
     panels = [ridge_panel("ridge-value", [_ridge(results, s, site) for s in results.shown_scenarios], results.unit)]
     table, lead = None, f"Distribution over members{results.at}."
     if len(results.scenarios) > 1:
@@ -92,6 +94,14 @@ def distribution_section(results: Results) -> Section:
         figures=(Figure(tuple(panels), caption),),
         tables=(*((table,) if table else ()), *_probability_tables(results, site)),
     )
+
+
+def _of_one_member(results: Results, site: str) -> Section | None:
+    if len(results.scenarios) == 1:
+        return None
+    reference = results.title_of(results.scenarios[0])
+    lead = f"One member: what scenarios{results.at} hold more or less than “{reference}”, without any spread."
+    return Section("Differences", lead, tables=(_difference_table(results, site, reference),))
 
 
 def _probability_tables(results: Results, site: str) -> tuple[Table, ...]:

@@ -58,7 +58,8 @@ def _set_not_drawn(results: Results) -> str:
 
 def _findings(results: Results) -> list[Section]:
     sections = [forecast_section(results)] if results.has_time() else []
-    sections.append(distribution_section(results))
+    if (distribution := distribution_section(results)) is not None:
+        sections.append(distribution)
     if len(results.all_sites) > 1:
         sections.append(sites_section(results))
     if results.tornado is not None and len(results.tornado.labels):
