@@ -155,7 +155,7 @@ def test_suspicious_samples_are_named(tmp_path):
     notes = "\n".join(found.notes)
     assert (
         "400 in line 4" in notes
-        and "share 1 places" in notes
+        and "share 1 place (first" in notes
         and "the class wood (52.0 % of the area) has no sample" in notes
     )
 
