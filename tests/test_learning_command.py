@@ -15,6 +15,7 @@ STUDY = """
 model: saturation
 sites: sites.csv
 mapping:
+  zones: potential_mean
   learn:
     samples: samples.csv
     covariates: [a, b]
@@ -41,6 +42,8 @@ def write_files(folder, samples=120, sites=25):
     rng = np.random.default_rng(7)
     for name, count in (("samples", samples), ("sites", sites)):
         a, b, x, y = rng.normal(size=(4, count))
+        if name == "sites":
+            a[:2] = 9.0  # like no sample
         soil = (
             13 + 3 * a + rng.normal(size=count),
             60 + 8 * b + rng.normal(size=count),
@@ -86,6 +89,29 @@ def test_maps_become_members(learned):
     stock = mass * inputs["soc_concentration"].values * inputs["laboratory"].values[:, None]
     np.testing.assert_allclose(members["soc_density"].values[:, 0], stock, rtol=1e-5)
     assert tree["totals"].to_dataset()["sd"].notnull().all()
+
+
+def test_sites_not_to_be_trusted_are_a_zone_and_counted_in_totals(learned):
+    maps = xr.open_zarr(learned / "maps.zarr", group="maps", consolidated=False)
+    outside = maps["applicable"].values == 0
+    assert outside[:2].all() and not outside.all()
+    for layer in ("soc_concentration_zone", "soc_concentration_repeats_zone"):
+        np.testing.assert_array_equal(maps[layer].values == 9, outside)
+    assert run(learned, "run", "study.yaml", "--out", learned / "run.zarr").exit_code == 0
+    tree = xr.open_datatree(learned / "run.zarr", engine="zarr", consolidated=False)
+    zones, totals = tree["zones"].to_dataset(), tree["totals"].to_dataset().isel(scenario=0)
+    np.testing.assert_array_equal(zones["zone"].values[0] == 9, outside)
+    assert float(zones["share"].sel({"class": "outside area of applicability"})[0]) == pytest.approx(
+        100 * outside.mean()
+    )
+    assert list(totals["class"].values[-1:]) == ["all"]
+    parts = totals.sel({"class": [f"{side} area of applicability" for side in ("inside", "outside")]})
+    np.testing.assert_allclose(parts["area"].values, [100 * (~outside).sum(), 100 * outside.sum()])
+    for names in (parts, totals.sel({"class": ["wood", "field"]})):
+        assert float(names["mean"].sum()) == pytest.approx(float(totals["mean"][-1]))
+    page = (learned / "run.report.html").read_text()
+    assert "outside area of applicability" in page and "no zone of the nine" in page
+    assert "grey: outside area" in (learned / "maps.report.html").read_text()
 
 
 def test_report_of_maps_is_whole(learned):

@@ -9,7 +9,7 @@ from ensemble.inputs.fields import draw_grid_fields, grid_fields
 from ensemble.mapping.averaging import average_models
 from ensemble.mapping.synthetic import Moments, draw_population, make_population, moment_distribution, sample_moments
 from ensemble.mapping.totals import add_block, class_totals, finish_totals, start_totals
-from ensemble.mapping.zoning import zone_map, zone_table
+from ensemble.mapping.zoning import zone_flags, zone_map, zone_table
 
 CLASSES = list(AREAS)
 
@@ -111,6 +111,22 @@ def test_zones_by_mean_absolute_deviation():
     assert np.isnan(rows[7].potential)
     with pytest.raises(ValueError, match="maps of one shape"):
         zone_map(potential, uncertainty[:2])
+
+
+def test_a_place_not_to_be_trusted_is_a_zone_of_its_own_and_moves_no_limit():
+    potential, uncertainty = np.array([0.0, 5.0, 10.0, 1e4]), np.array([0.0, 1.0, 2.0, np.nan])
+    inside = np.array([True, True, True, False])
+    alone = zone_map(potential[:3], uncertainty[:3])
+    zones = zone_map(potential, np.where(inside, uncertainty, 1e4), trusted=inside)
+    assert zones.zone.tolist() == [*alone.zone.tolist(), 9]
+    assert zones.potential_limits == alone.potential_limits and zones.uncertainty_limits == alone.uncertainty_limits
+    assert zone_map(potential, uncertainty, trusted=inside).zone[3] == -1  # no value is no zone
+    rows = zone_table(zones, potential, uncertainty, [1.0, 1.0, 1.0, 3.0])
+    assert len(alone.names) == 9 and rows[9].name == "outside area of applicability"
+    assert (rows[9].area, rows[9].share) == (3.0, 50.0) and sum(row.area for row in rows) == 6.0
+    assert (zone_map(potential, uncertainty, trusted=~inside).zone[:3] == 9).all()
+    flags = zone_flags(zones.names)
+    assert len(flags["flag_values"]) == len(flags["flag_meanings"].split()) == 11
 
 
 # --- synthetic population ----------------------------------------------------------------------------------------

@@ -72,7 +72,6 @@ class Learn(Record):
     )
     categories: list[str] = Field(default=[], description="covariates whose values are names or codes, not numbers")
     by: str | None = Field(default=None, description="layer or column that names the class of a site, such as land use")
-    class_names: dict[str, str] = Field(default={}, description="name of each code of `by`")
     average: list[str] = Field(
         default=[],
         description="targets that are models of one quantity: their mean, R2-weighted mean and stacked mean too",

@@ -55,3 +55,8 @@ class Calendar:
         if not 0 < after_year <= self.steps:
             return None
         return after_year // steps_per_record - 1
+
+
+def instant(time: float) -> str:
+    """A time in years as people write it: 2011.0 is when 2010 ends, so it is "the end of 2010"."""
+    return f"the end of {time - 1.0:.6g}" if float(time).is_integer() else f"{time:.6g}"

@@ -18,7 +18,7 @@ from ensemble.mapping.learning.next_samples import next_samples
 from ensemble.mapping.learning.samples import Material, Sites
 from ensemble.mapping.learning.trees import fit_trees, tree_tables
 from ensemble.mapping.totals import TotalsState, add_block, finish_totals, start_totals
-from ensemble.mapping.zoning import zone_map
+from ensemble.mapping.zoning import INSIDE, OUTSIDE, zone_flags, zone_map
 from ensemble.pipeline.layout import places_of
 from ensemble.pipeline.learned_skill import ALL, TargetResult
 from ensemble.store import StoreWriter
@@ -42,7 +42,10 @@ def map_groups(
     assert material.sites is not None
     trusted = _trusted(material, results)
     maps, totals, ranks = _maps_and_totals(store, sites, material.sites, results, wanted, trusted)
-    found = {"maps": maps.assign(_more(material, results, trusted, seed)), "map_totals": totals.assign(rank=ranks)}
+    found = {
+        "maps": maps.assign(_more(material, results, trusted, maps, seed)),
+        "map_totals": totals.assign(rank=ranks),
+    }
     if wanted.next_samples:
         found["next_samples"] = _next(material, results, wanted, seed)
     return found
@@ -158,7 +161,7 @@ def _totals_dataset(
             for s, n in zip(states[key], (labels, ("inside", "outside")), strict=True)
         ]
         rows.append([*both[0], *both[1][:2]])
-    header = [*labels, "all", "inside area of applicability", "outside area of applicability"]
+    header = [*labels, "all", INSIDE, OUTSIDE]
     areas = np.array([row.area for row in rows[0]])
     over = np.array([1.0 if _is_carbon(units[key]) else np.nan for key in states])
     scale = np.where(np.isnan(over)[:, None], 1 / np.maximum(areas, 1e-12)[None], 1.0)
@@ -192,8 +195,10 @@ def _factor(units: str) -> float:
     return conversion(units, "t C/ha")[0] if _is_carbon(units) else 1.0
 
 
-def _more(material: Material, results: tuple[TargetResult, ...], trusted: Applicability, seed: int) -> dict[str, Any]:
-    """Layers that say where the map must not be trusted, what the trees alone say, and the paper's sd over repeats."""
+def _more(
+    material: Material, results: tuple[TargetResult, ...], trusted: Applicability, maps: xr.Dataset, seed: int
+) -> dict[str, Any]:
+    """Layers that say where the map must not be trusted, its zones, what the trees alone say, and the paper's sd."""
     assert material.sites is not None
     x = material.sites.x
     found: dict[str, Any] = {
@@ -212,12 +217,15 @@ def _more(material: Material, results: tuple[TargetResult, ...], trusted: Applic
         repeats = learned.back(np.array([tree_tables(fit).predict(x) for fit in fits]))
         variance = learned.model_variance(x)
         part = variance / (variance + learned.unexplained_at(material.sites.classes))
-        zones = zone_map(repeats.mean(axis=0), repeats.std(axis=0, ddof=1)).zone
+        pair = [maps[f"{result.name}_{kind}"].values for kind in ("mean", "sd")]
+        zones = zone_map(*pair, trusted=trusted.inside)
+        paper = zone_map(repeats.mean(axis=0), repeats.std(axis=0, ddof=1), trusted=trusted.inside)
         found |= {
             f"{result.name}_trees": ("site", learned.back(learned.mean(x)).astype(np.float32), {"units": units, "long_name": f"{result.name} by the trees alone"}),
             f"{result.name}_model_share": ("site", part.astype(np.float32), {"units": "1", "long_name": "share of the residual variance that bootstrap models explain"}),
             f"{result.name}_repeats_sd": ("site", repeats.std(axis=0, ddof=1).astype(np.float32), {"units": units, "long_name": "standard deviation over repeated fits, which is no prediction error"}),
-            f"{result.name}_repeats_zone": ("site", zones, {"units": "1", "long_name": "zone of mean against sd over repeated fits, as the paper zones"}),
+            f"{result.name}_zone": ("site", zones.zone, {"long_name": "zone of mean against sd over realisations", **zone_flags(zones.names)}),
+            f"{result.name}_repeats_zone": ("site", paper.zone, {"long_name": "zone of mean against sd over repeated fits, as the paper zones", **zone_flags(paper.names)}),
         }  # fmt: skip
     return found
 

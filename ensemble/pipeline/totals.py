@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ensemble.mapping.totals import TotalsRow, add_block, finish_totals, start_totals
+from ensemble.mapping.zoning import INSIDE, OUTSIDE
 from ensemble.pipeline.blocks import site_blocks, sound_members
 from ensemble.plan import Plan
 from ensemble.specs import OutputSpec
@@ -99,21 +100,35 @@ def totals_of(plan: Plan, store: Store) -> xr.Dataset:
     Members that failed at any site are left out of all totals. Sites are read in blocks, so memory does not
     grow with them.
     """
-    spec, hectares, labels, _ = regions_of(plan)
-    names = list(dict.fromkeys(labels))
-    classes = np.array([names.index(label) for label in labels], dtype=int)
+    spec, hectares, _, _ = regions_of(plan)
+    parts = _parts(plan)
     members = store.dataset("members", without=("site",))
     sound = np.flatnonzero(sound_members(members))
     levels = tuple(plan.study.record.outputs.quantiles)
     rows = []
     for arm in range(len(plan.scenarios)):
-        state = start_totals(len(sound), len(names))
+        states = [start_totals(len(sound), len(names)) for names, _ in parts]
         array = members[spec.name].isel(scenario=arm)
         array = array.isel(time=-1) if "time" in array.dims else array
         for here, values in site_blocks(array, SITES_AT_ONCE):
-            state = add_block(state, values[sound], hectares[here], classes[here])
-        rows.append(finish_totals(state, names, conversion(spec.units, "t C/ha")[0], levels))
+            states = [
+                add_block(state, values[sound], hectares[here], number[here])
+                for state, (_, number) in zip(states, parts, strict=True)
+            ]
+        scale = conversion(spec.units, "t C/ha")[0]
+        found = [finish_totals(s, names, scale, levels) for s, (names, _) in zip(states, parts, strict=True)]
+        rows.append((*(row for part in found for row in part[:-1]), found[0][-1]))
     return _dataset(plan, spec, rows, levels, len(sound))
+
+
+def _parts(plan: Plan) -> list[tuple[list[str], np.ndarray]]:
+    """Ways to part the sites, by class and by trust in learned maps: names, and which of them each site has."""
+    settings, labels, trusted = plan.study.record.totals, regions_of(plan).labels, plan.uncertainty.trusted
+    assert settings is not None
+    ways = [labels] if settings.by or trusted is None else []
+    ways += [] if trusted is None else [[INSIDE if inside else OUTSIDE for inside in trusted]]
+    named = [(list(dict.fromkeys(way)), way) for way in ways]
+    return [(names, np.array([names.index(label) for label in way], dtype=int)) for names, way in named]
 
 
 def _dataset(

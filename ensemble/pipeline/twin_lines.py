@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ensemble.config.twin import Twin as Settings
-from ensemble.report.numbers import instant, plural
+from ensemble.inputs.calendar import instant
+from ensemble.report.numbers import plural
 from ensemble.twin.alarm import Watch
 from ensemble.twin.journal import Entry
 from ensemble.twin.score import summary

@@ -17,6 +17,7 @@ from ensemble.errors import Damaged, InputError, StoreRefused
 from ensemble.execute.progress import progress
 from ensemble.inference.assimilation.engine import Belief, Engine, Forecast, make_engine
 from ensemble.inference.calibration.problem import bind_rows
+from ensemble.inputs.calendar import instant
 from ensemble.inputs.observations import below_detection, observations_of, read_measurements
 from ensemble.pipeline.assessing import results_at
 from ensemble.pipeline.twin_lines import state_lines, twin_lines
@@ -24,7 +25,6 @@ from ensemble.pipeline.twin_step import step_record
 from ensemble.pipeline.twin_study import is_new, line_for, plan_of_twin, rules_of, settings_of
 from ensemble.plan import Plan
 from ensemble.provenance import file_checksum
-from ensemble.report.numbers import instant
 from ensemble.report.twin import twin_page
 from ensemble.store.files import write_file
 from ensemble.store.lock import WriterLock

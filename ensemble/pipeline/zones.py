@@ -1,11 +1,11 @@
-"""The group `zones`: potential against uncertainty in nine classes."""
+"""The group `zones`: potential against uncertainty in nine classes, and where learned maps must not be trusted."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
-from ensemble.mapping.zoning import zone_map, zone_table
+from ensemble.mapping.zoning import zone_flags, zone_map, zone_table
 from ensemble.plan import Plan
 from ensemble.store import Store
 
@@ -41,7 +41,7 @@ def zones_of(plan: Plan, store: Store) -> xr.Dataset:
     codes, rows = [], []
     for arm in range(len(plan.scenarios)):
         mean, sd = (item.isel(scenario=arm).values for item in maps)
-        zones = zone_map(mean, sd, settings.spread)
+        zones = zone_map(mean, sd, settings.spread, plan.uncertainty.trusted)
         codes.append(zones.zone)
         rows.append(zone_table(zones, mean, sd, areas))
     names = [row.name for row in rows[0]]
@@ -57,13 +57,9 @@ def zones_of(plan: Plan, store: Store) -> xr.Dataset:
     }
     shown = maps[0].attrs.get("display_units", maps[0].attrs["units"])
     display = {"area": units["area"], "share": "%", "potential": shown, "uncertainty": shown}
-    flags = {
-        "flag_values": list(range(-1, 9)),
-        "flag_meanings": " ".join(["none", *(n.replace(", ", "_").replace(" ", "_") for n in names)]),
-    }
     return xr.Dataset(
         {
-            "zone": (("scenario", "site"), np.stack(codes), {"long_name": f"zone of {settings.zones}", "units": "1", **flags}),
+            "zone": (("scenario", "site"), np.stack(codes), {"long_name": f"zone of {settings.zones}", **zone_flags(names)}),
             **{key: (("scenario", "class"), value, {"units": units[key], "display_units": display[key], "long_name": f"{key} of a class"}) for key, value in number.items()},
         },
         {"scenario": list(plan.scenarios), "site": list(plan.sites), "class": names},

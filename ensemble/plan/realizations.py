@@ -31,12 +31,14 @@ class MapDraw(PosteriorDraw):
         order: ``(realization,)`` number of the realisation of each rank, by the regional total, so that neighbouring
             members of a Sobol design get neighbouring realisations.
         spread: ``(site,)`` standard deviation in internal units.
+        trusted: ``(site,)`` whether the site lies inside the area of applicability.
         note: what was done to values beyond the physical range; empty where there are none.
     """
 
     values_of: Any = None
     order: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     spread: np.ndarray = field(default_factory=lambda: np.empty(0))
+    trusted: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     note: str = ""
 
     def values(self, uniforms: np.ndarray, sites: np.ndarray) -> np.ndarray:
@@ -86,7 +88,7 @@ def _learned(bound: BoundModel, sites: Sequence[str], label: str, store: Path) -
     if [str(s) for s in drawn["site"].values] != list(sites):
         raise ValueError(f"the maps in {store} are of other sites than this study's")
     rank = xr.open_zarr(store, group="map_totals", consolidated=False)["rank"].values
-    found = []
+    trusted, found = maps["applicable"].values > 0, []
     for name in drawn.data_vars:
         if name not in bound.specs:
             continue
@@ -105,7 +107,7 @@ def _learned(bound: BoundModel, sites: Sequence[str], label: str, store: Path) -
         found.append(
             MapDraw(
                 str(name), spec.name, "value", "member", mean * factor + offset, spec.support, None, factor, offset,
-                label, first[:, 0], array, np.argsort(rank), sd * factor, note,
+                label, first[:, 0], array, np.argsort(rank), sd * factor, trusted, note,
             )
         )  # fmt: skip
     if not found:

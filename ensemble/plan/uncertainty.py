@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ensemble.config import StudyFile
 from ensemble.inputs.copula import GaussianCopula
 from ensemble.plan.bind import BaseInputs, BoundModel
@@ -52,6 +54,12 @@ class Uncertainty:
     def unlearned(self) -> tuple[str, ...]:
         """Maps that the study is still to learn: it can be checked, not run."""
         return tuple(s.label for s in self.scalars if isinstance(s, MapDraw) and s.values_of is None)
+
+    @property
+    def trusted(self) -> np.ndarray | None:
+        """``(site,)`` whether the learned maps that the study uses may be trusted there; ``None`` without such maps."""
+        masks = [s.trusted for s in self.scalars if isinstance(s, MapDraw) and s.values_of is not None]
+        return np.all(masks, axis=0) if masks else None
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from ensemble.inputs.calendar import instant
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, INK, colour, draw, swatch, time_axis, tint
-from ensemble.report.numbers import instant, interval, number, percent
+from ensemble.report.numbers import interval, number, percent
 from ensemble.report.page import render
 
 PERFECT_MODEL = (

@@ -1,4 +1,4 @@
-"""Maps of a raster study: a quantity over its cells, and the nine zones.
+"""Maps of a raster study: a quantity over its cells, and the zones.
 
 In grey, lightness carries a quantity; zones have lightness for the mean and a texture for the standard deviation.
 """
@@ -15,19 +15,21 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch
 
+from ensemble.mapping.zoning import OUTSIDE
 from ensemble.report.content import Figure, Panel
 from ensemble.report.drawing import INK, WIDTH, draw
 from ensemble.report.numbers import interval
 
 # A map is drawn from at most this many rows and columns; larger ones are averaged over blocks of cells.
 DRAWN_CELLS = 400
-# Rows of the palette: low, medium, high uncertainty (hue and texture); columns: low, medium, high potential (lightness).
+# Rows of the palette: low, medium, high uncertainty (hue and texture); columns: low, medium, high potential (lightness);
+# the last is outside the area of applicability of a learned map.
 ZONE_COLOURS = (
-    "#d9e8f5", "#7fb2d9", "#0b4f8a", "#e9e3d3", "#bda66b", "#6b5200", "#f3dcea", "#cf84b3", "#7a0f55",
+    "#d9e8f5", "#7fb2d9", "#0b4f8a", "#e9e3d3", "#bda66b", "#6b5200", "#f3dcea", "#cf84b3", "#7a0f55", "#9aa0a6",
 )  # fmt: skip
 HATCHES = ("", "...", "////")
 MARKS = ("#4a5560", "#2b333b", "#ffffff")  # of a texture on low, medium and high potential
-HOTSPOT = 2
+HOTSPOT, UNTRUSTED = 2, 9  # codes of zones
 TEXTURE = 640, 8  # pixels of the longer side of a map of zones, and the period of its texture
 
 
@@ -83,7 +85,7 @@ def map_panel(data: xr.Dataset, values: np.ndarray, name: str, title: str, unit:
 
 
 def zone_panel(data: xr.Dataset, zones: np.ndarray, name: str, title: str) -> Panel:
-    """Map of the nine zones (``(site,)`` codes 0-8, -1 for none); the hotspots have a black outline."""
+    """Map of zones (``(site,)`` codes 0-8, 9 not to be trusted, -1 none); the hotspots have a black outline."""
     grid = on_grid(data, np.where(zones >= 0, zones, np.nan).astype(float))
     step = -(-max(grid.shape) // DRAWN_CELLS)
     grid = grid[::step, ::step]
@@ -97,14 +99,14 @@ def zone_panel(data: xr.Dataset, zones: np.ndarray, name: str, title: str) -> Pa
             )
         names = [f"{p} / {u}" for u in ("low", "medium", "high") for p in ("low", "medium", "high")]
         signs = [_sign(code, text) for code, text in enumerate(names)]
-        axes.legend(
+        grey = f" (grey: {OUTSIDE})" if (grid == UNTRUSTED).any() else ""
+        figure.legend(
             handles=signs,
             ncols=3,
             fontsize=10.5,
             frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.45, -0.14),
-            title="mean / sd",
+            loc="outside lower center",
+            title=f"mean / sd{grey}",
             title_fontsize=10.5,
             handlelength=1.8,
             handleheight=1.1,
@@ -117,7 +119,7 @@ def zone_panel(data: xr.Dataset, zones: np.ndarray, name: str, title: str) -> Pa
         name,
         f"Map of zones, {title}: {share:.0f} % of cells have a high mean and a low sd.",
         paint,
-        height=_height(data) + 60,
+        height=_height(data) + 80,
     )
 
 

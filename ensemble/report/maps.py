@@ -9,7 +9,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from ensemble.mapping.zoning import zone_map
 from ensemble.report.content import Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import FAINT, INK, colour, draw, tint
 from ensemble.report.numbers import count, interval, number, percent, plural
@@ -55,7 +54,12 @@ def map_lines(groups: Groups) -> tuple[str, ...]:
                 f"blocks), that of the sd over repeated fits {percent(paper)}"
             )
         lines.append(f"{text}.")
-    return tuple(lines)
+    return (*lines, _outside(groups["maps"])) if "maps" in groups else tuple(lines)
+
+
+def _outside(maps: xr.Dataset) -> str:
+    share = 1 - float(maps["applicable"].mean())
+    return f"{percent(share)} of the sites lie outside the area of applicability, where the skill says nothing."
 
 
 def _score(skill: xr.Dataset, target: str, folds: str, measure: str, kind: str = "all") -> xr.DataArray:
@@ -177,7 +181,7 @@ def _variogram(skill: xr.Dataset, target: str) -> Panel:
 
 def _map_section(maps: xr.Dataset, target: str, unit: str) -> Section:
     key = target.replace("_", "-")
-    mean, sd = maps[f"{target}_mean"].values, maps[f"{target}_sd"].values
+    mean, zones = maps[f"{target}_mean"].values, maps[f"{target}_zone"].values
     low, high = (maps[f"{target}_quantile"].sel(quantile=q).values for q in (0.05, 0.95))
     half = (high - low) / 2
     panels = [
@@ -188,25 +192,24 @@ def _map_section(maps: xr.Dataset, target: str, unit: str) -> Section:
         if str(name).startswith(f"{target}_above_"):
             level = str(name).removeprefix(f"{target}_above_")
             panels.append(map_panel(f"above-{key}-{level.replace('.', 'p')}", f"Probability above {level} {unit}", maps, maps[name].values, "probability", "cividis", (0, 1)))  # fmt: skip
-    zones = zone_map(mean, sd).zone
     panels.append(zone_panel(f"zones-{key}", "Zones", maps, zones))
     repeats = float(np.nanmedian(maps[f"{target}_repeats_sd"]))
-    same = 100 * float((zones == maps[f"{target}_repeats_zone"].values).mean())
+    inside = maps["applicable"].values > 0
+    same = float((zones == maps[f"{target}_repeats_zone"].values)[inside].mean()) if inside.any() else float("nan")
     lead = (
         f"The median half-width of the 90 % interval is {number(float(np.median(half)))} {unit}; 1.645 times the sd over repeated "
-        f"fits would be {number(1.645 * repeats)} {unit}. Zones by that sd agree on {same:.0f} % of the sites."
+        f"fits would be {number(1.645 * repeats)} {unit}. Zones by that sd agree on {percent(same)} of the sites in the area of applicability."
     )
     caption = (
         f"{target}, {count(len(mean))} sites: mean, half-width of the central 90 % interval and probabilities over "
-        "realisations; zones of the mean against the standard deviation over realisations."
+        "realisations; zones of the mean against the standard deviation over realisations, grey outside the area of "
+        "applicability."
     )
     return Section(f"Map of {target}", lead, figures=(Figure(tuple(panels), caption),))
 
 
 def _trust_section(groups: Groups) -> Section:
     maps = groups["maps"]
-    inside = maps["applicable"].values > 0
-    outside = float(1 - inside.mean())
     chosen = groups.get("next_samples")
     marks = None if chosen is None else chosen["site"].values
     panels = (
@@ -215,7 +218,6 @@ def _trust_section(groups: Groups) -> Section:
         map_panel("extrapolated", "Covariates beyond samples", maps, maps["extrapolated"].values.astype(float), "number", "magma"),
         map_panel("nearest", "Distance to nearest sample", maps, maps["nearest_sample"].values, "km", "viridis", marks=marks),
     )  # fmt: skip
-    lead = f"{percent(outside)} of the sites lie outside the area of applicability, where the skill above says nothing."
     caption = (
         "Dissimilarity in covariates weighted by importance; inside where it is below "
         f"{number(float(maps['dissimilarity'].attrs['threshold']))}, the largest of samples to those of other folds that is no outlier"
@@ -234,7 +236,7 @@ def _trust_section(groups: Groups) -> Section:
         )  # fmt: skip
         text = f"Sites whose sampling would lower the variance of the total of {chosen.attrs['target']} most, each given those before it."
         tables = (Table(("rank", "class", *names, "nearest sample (km)", "sd of the total left"), rows, text),)
-    return Section("Where not to trust the maps, and what to sample next", lead, figures=(Figure(panels, caption + "."),), tables=tables)  # fmt: skip
+    return Section("Where not to trust the maps, and what to sample next", _outside(maps), figures=(Figure(panels, caption + "."),), tables=tables)  # fmt: skip
 
 
 def _totals_section(totals: xr.Dataset) -> Section:

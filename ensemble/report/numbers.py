@@ -47,11 +47,6 @@ def signed(value: float, scale: float | None = None) -> str:
     return f"+{text}" if value > 0 and text.strip("0.,") else text
 
 
-def instant(time: float) -> str:
-    """A time in years as people write it: 2011.0 is when 2010 ends, so it is "the end of 2010"."""
-    return f"the end of {time - 1.0:.6g}" if float(time).is_integer() else f"{time:.6g}"
-
-
 def interval(low: float, high: float, scale: float | None = None) -> str:
     """``low to high`` with the decimals of a scale, by default of a quarter of the width."""
     scale = (high - low) / 4.0 if scale is None else scale

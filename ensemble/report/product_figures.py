@@ -54,14 +54,13 @@ def totals_figure(totals: xr.Dataset) -> Figure:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_yticks(rows, [fitted("all classes" if name == "all" else name, 18) for name in shown])
+        axes.set_yticks(rows, [fill(fitted("all classes" if name == "all" else name, 36), 18) for name in shown])
         axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.set_xlabel("standard deviation, % of the total")
-        axes.legend(
+        figure.legend(
             frameon=False,
             fontsize=10.5,
-            loc="lower center",
-            bbox_to_anchor=(0.4, 1.0),
+            loc="outside upper center",
             ncols=3,
             handletextpad=0.1,
             columnspacing=0.8,

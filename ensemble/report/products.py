@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ensemble.mapping.zoning import OUTSIDE
 from ensemble.report.content import Remark, Section, Table
 from ensemble.report.numbers import MISSING, interval, number
 from ensemble.report.product_figures import credits_figure, sweep_figure, totals_figure
@@ -74,7 +75,7 @@ def _tonnes(value: float) -> tuple[str, float]:
 
 
 def zones_section(zones: xr.Dataset) -> Section:
-    """Area of the nine classes of potential against uncertainty."""
+    """Area of the classes of potential against uncertainty."""
     rows = []
     for arm in zones["scenario"].values:
         for name in zones["class"].values:
@@ -83,6 +84,11 @@ def zones_section(zones: xr.Dataset) -> Section:
             rows.append((str(name), str(arm), *values))
     best = zones.isel(scenario=0).sel({"class": "high mean, low uncertainty"})
     lead = f"{number(float(best['share']))} % of the area has a high mean and a low standard deviation."
+    if OUTSIDE in zones["class"].values:
+        share = float(zones.isel(scenario=0)["share"].sel({"class": OUTSIDE}))
+        lead += (
+            f" {number(share)} % lies outside the area of applicability of the learned maps and is no zone of the nine."
+        )
     units = {key: zones[key].attrs.get("display_units", zones[key].attrs["units"]) for key in ("area", "potential")}
     header = (
         "class", "scenario", f"area ({units['area']})", "share (%)", f"mean ({units['potential']})",

@@ -12,9 +12,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 
+from ensemble.mapping.zoning import OUTSIDE
 from ensemble.report.content import Panel
 from ensemble.report.drawing import draw
-from ensemble.report.mapped import ZONE_COLOURS, coarsened, is_grid, on_grid
+from ensemble.report.mapped import UNTRUSTED, ZONE_COLOURS, coarsened, is_grid, on_grid
 from ensemble.report.mapped import zone_panel as grid_zone_panel
 from ensemble.report.numbers import interval
 
@@ -58,20 +59,23 @@ def map_panel(
 
 
 def zone_panel(name: str, title: str, places: xr.Dataset, zones: np.ndarray) -> Panel:
-    """Nine zones of potential against uncertainty, ``(site,)`` codes 0 to 8 and -1 for none."""
+    """Zones of potential against uncertainty, ``(site,)`` codes 0 to 8, 9 not to be trusted, -1 for none."""
     if is_grid(places):
         return grid_zone_panel(places, zones, name, title)
     values = np.where(zones < 0, np.nan, zones)
 
     def paint(figure: Drawing, axes: Axes) -> None:
-        _paint(axes, places, values, ListedColormap(ZONE_COLOURS), (-0.5, 8.5), None)
+        _paint(axes, places, values, ListedColormap(ZONE_COLOURS), (-0.5, UNTRUSTED + 0.5), None)
         axes.set_title(title)
         key = axes.inset_axes((1.06, 0.1, 0.3, 0.3))
-        key.imshow(np.arange(9).reshape(3, 3), cmap=ListedColormap(ZONE_COLOURS), vmin=-0.5, vmax=8.5, origin="lower")
+        nine = ListedColormap(ZONE_COLOURS[:UNTRUSTED])
+        key.imshow(np.arange(9).reshape(3, 3), cmap=nine, vmin=-0.5, vmax=8.5, origin="lower")
         key.set_xticks([0, 2], ["low", "high"])
         key.set_yticks([0, 2], ["low", "high"])
         key.set_xlabel("mean")
         key.set_ylabel("uncertainty")
+        if (zones == UNTRUSTED).any():
+            key.set_title(f"grey: {OUTSIDE}".replace(" of", "\nof"), fontsize=9)
 
     share = 100 * float((zones == 2).sum()) / max(int((zones >= 0).sum()), 1)
     return draw(

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure as Drawing
 
 from ensemble import __version__
 from ensemble.config.twin import Twin as Settings
+from ensemble.inputs.calendar import instant
 from ensemble.plan import Plan
 from ensemble.report.content import Answer, Figure, Panel, Remark, ReportContent, Section, Table
 from ensemble.report.drawing import INK, colour, draw, swatch, time_axis, tint
 from ensemble.report.fan import draw_points
-from ensemble.report.numbers import MISSING, instant, number, percent, plural
+from ensemble.report.numbers import MISSING, number, percent, plural
 from ensemble.report.page import render
 from ensemble.report.results import rows_where
 from ensemble.report.twin_score import score_section, watch_section

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from ensemble.inputs.calendar import instant
 from ensemble.report.content import Figure, Panel, Remark, Section, Table
 from ensemble.report.drawing import FAINT, colour, draw
-from ensemble.report.numbers import instant, number, percent, plural, signed
+from ensemble.report.numbers import number, percent, plural, signed
 from ensemble.twin.alarm import Watch
 from ensemble.twin.score import BINS, by_lead, rank_histogram, summary
 

@@ -11,6 +11,7 @@ from ensemble.inference.calibration.fit import Fit
 from ensemble.inference.calibration.importance import power_sensitivity
 from ensemble.inference.calibration.parameters import Parameter, common, new_group
 from ensemble.inference.calibration.predictive import seen_rows
+from ensemble.inputs.calendar import instant
 from ensemble.summary.skill import crps
 from ensemble.units import cf_units
 
@@ -208,7 +209,7 @@ def _surprising(fit: Fit) -> tuple[str, ...]:
     low, high = expected[:, outside[0]].min(), expected[:, outside[0]].max()
     return (
         f"{len(outside)} of {len(rows)} measurements lie outside of all {len(expected)} draws of the prior, the first "
-        f"{row['variable']} {row['value']:g} at {row['time']:g} (prior {low:.3g} to {high:.3g}): check unit, depth and prior",
+        f"{row['variable']} {row['value']:g} at {instant(row['time'])} (prior {low:.3g} to {high:.3g}): check unit, depth and prior",
     )
 
 

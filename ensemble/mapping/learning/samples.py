@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from ensemble.config import StudyFile
 from ensemble.config.learning import Learn
 from ensemble.errors import InputError, SuspiciousInput
 from ensemble.inputs.geodesy import geocentric
-from ensemble.inputs.grids import Grid
+from ensemble.inputs.grids import Grid, GridTable
 from ensemble.inputs.sources import SiteTable
 from ensemble.inputs.tables import Table, read_table
 
@@ -101,7 +101,9 @@ def read_material(study: StudyFile, learn: Learn, sites: SiteTable) -> Material:
         columns = {} if sites.table is None else {n: _text_or_numbers(sites.table, learn, n) for n in learn.covariates}
     names, x, x_sites = _encode(learn, sampled, columns, notes)
     lines = table.lines[kept]
-    samples = Samples(km[kept], x, _targets(study, learn, table, kept, notes), _classes(learn, table, kept), lines)
+    samples = Samples(
+        km[kept], x, _targets(study, learn, table, kept, notes), _classes(learn, table, kept, sites), lines
+    )
     _check_covariates(study, learn, names, samples)
     _note_same_places(samples, notes)
     found = None if sites.table is None else _sites(learn, sites.table, grid, x_sites)
@@ -211,21 +213,20 @@ def _targets(
         far = np.flatnonzero(np.abs(scale - middle) > HUGE * robust) if robust > 0 else np.empty(0, int)
         if len(far):
             shown = ", ".join(f"{values[k]:g} in line {table.lines[kept[k]]}" for k in far[:NAMED])
-            notes.append(f"{name}: {len(far)} values lie more than {HUGE:g} robust sd from the median: {shown}")
+            notes.append(
+                f"{name}: {len(far)} {'value lies' if len(far) == 1 else 'values lie'} more than {HUGE:g} robust sd from the median: {shown}"
+            )
         found[name] = values
     return found
 
 
-def _classes(learn: Learn, table: Table, kept: NDArray[np.int64]) -> tuple[str, ...]:
+def _classes(learn: Learn, table: Table, kept: NDArray[np.int64], sites: SiteTable) -> tuple[str, ...]:
+    """Class of each sample; a code has the name that the raster of classes gives it."""
     if learn.by is None or learn.by not in table.columns:
         return ()
-    text = [str(cell) for cell in table.text(learn.by)]
-    return _named(learn, [text[k] for k in kept])
-
-
-def _named(learn: Learn, codes: Iterable[str]) -> tuple[str, ...]:
-    """Names of the classes with these codes; a code without a name is its own."""
-    return tuple(learn.class_names.get(code, code) for code in codes)
+    known = sites.table.names.get(learn.by, {}) if isinstance(sites.table, GridTable) else {}
+    names, text = {str(code): name for code, name in known.items()}, table.text(learn.by)
+    return tuple(names.get(text[k], text[k]) for k in kept)
 
 
 def _sites(learn: Learn, table: Table, grid: Grid | None, x: Floats) -> Sites:
@@ -236,7 +237,7 @@ def _sites(learn: Learn, table: Table, grid: Grid | None, x: Floats) -> Sites:
     else:
         km = np.column_stack([table.numbers("x_km"), table.numbers("y_km")])
     areas = table.numbers("area_ha") if "area_ha" in table.columns else np.ones(len(km))
-    classes = () if learn.by is None else _named(learn, table.text(learn.by))
+    classes = () if learn.by is None else tuple(table.text(learn.by))
     return Sites(km, x, areas, classes, grid)
 
 
