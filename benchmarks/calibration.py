@@ -219,10 +219,10 @@ def agreement(problem: Problem, model: Callable, log_posterior: Callable, plain:
 
 
 def gradient_cost(plan: Plan, problem: Problem, plain: Callable) -> None:
-    """Time and memory of the gradient against the function alone, for the plain loop and the composite maps."""
+    """Time and memory of the gradient against the function alone, for the plain loop and the pools as one vector."""
     members = 256
     scores = 0.3 * jax.random.normal(jax.random.key(0), (members, problem.parameters.size))
-    for name, function in (("composite maps", problem.potential), ("monthly loop", plain)):
+    for name, function in (("pools as one vector", problem.potential), ("monthly loop", plain)):
         found = []
         for form in (function, jax.value_and_grad(function)):
             program = jax.jit(lambda s, form=form: jax.lax.map(form, s, batch_size=32)).lower(scores).compile()
@@ -233,7 +233,7 @@ def gradient_cost(plan: Plan, problem: Problem, plain: Callable) -> None:
             found.append(((time.process_time() - started) / members, memory))
         (forward, kept), (both, more) = found
         print(
-            f"{name:16s} model {1e6 * forward:8.0f} us, with gradient {1e6 * both:8.0f} us ({both / forward:4.1f} x); "
+            f"{name:19s} model {1e6 * forward:8.0f} us, with gradient {1e6 * both:8.0f} us ({both / forward:4.1f} x); "
             f"memory a member {kept / 1024:6.1f} KB, with gradient {more / 1024:6.1f} KB"
         )
 

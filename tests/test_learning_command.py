@@ -128,6 +128,50 @@ def test_a_study_runs_only_with_its_maps(tmp_path):
     assert ended.exit_code == 2 and "run `ensemble map" in ended.stderr and not (tmp_path / "run.zarr").exists()
 
 
+@pytest.mark.filterwarnings("default::ensemble.errors.SuspiciousInput")
+def test_classes_of_a_raster_have_its_names_and_every_layer_is_a_geotiff(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    pytest.importorskip("rioxarray")
+    pytest.importorskip("h5netcdf")
+    write_files(tmp_path)
+    table = (tmp_path / "samples.csv").read_text()
+    (tmp_path / "samples.csv").write_text(table.replace(",wood,", ",1,"))  # the other half has names
+    rng = np.random.default_rng(0)
+    layers = {name: (("y", "x"), rng.normal(size=(12, 12))) for name in ("a", "b")}
+    layers["kind"] = ("y", "x"), np.tile([[1.0, 2.0]], (12, 6))
+    layers["a"][1][0, :3] = np.nan
+    grid = xr.Dataset(layers, {"y": 215_000.0 - 20_000 * np.arange(12), "x": -15_000.0 + 20_000 * np.arange(12)})
+    grid.rio.write_crs("EPSG:3035").to_netcdf(tmp_path / "grid.nc", engine="h5netcdf")
+    names = {"kind": ", names: {1: wood, 2: field}"}
+    rasters = "".join(f"\n    {n}: {{file: grid.nc, variable: {n}{names.get(n, '')}}}" for n in layers)
+    study = STUDY.replace("sites: sites.csv", f"sites:\n  rasters:{rasters}").replace(
+        "next_samples: 2", "next_samples: 0"
+    )
+    (tmp_path / "study.yaml").write_text(study)
+    done = run(tmp_path, "map", "study.yaml", "--out", tmp_path / "maps.zarr")
+    assert done.exit_code == 0 and "3 of 144 cells lack a covariate" in done.stderr
+    totals = xr.open_zarr(tmp_path / "maps.zarr", group="map_totals", consolidated=False)
+    assert set(totals["class"].values[:2]) == {"wood", "field"}
+    skill = xr.open_zarr(tmp_path / "maps.zarr", group="skill", consolidated=False)
+    assert list(skill["class"].values) == ["all", "wood", "field"]
+    written = CliRunner().invoke(
+        app, ["export", str(tmp_path / "maps.zarr"), "--as", "geotiff", "--out", str(tmp_path / "out")]
+    )
+    assert written.exit_code == 0, written.output
+    maps = xr.open_zarr(tmp_path / "maps.zarr", group="maps", consolidated=False)
+    layers = {name for name in maps.data_vars if "quantile" not in maps[name].dims}
+    assert {file.stem for file in (tmp_path / "out").glob("*.tif")} == layers | {
+        f"{name}_quantile_{level}"
+        for name in ("soc_concentration", "silt_and_clay", "bulk_density")
+        for level in (5, 25, 50, 75, 95)
+    }
+    for name in ("soc_concentration_zone", "applicable"):
+        with rasterio.open(tmp_path / "out" / f"{name}.tif") as file:
+            painted = file.read(1)
+            assert file.crs.to_epsg() == 3035 and np.isnan(painted[0, :3]).all()
+        assert (painted[maps["grid_row"].values, maps["grid_column"].values] == maps[name].values).all()
+
+
 WRONG = {
     "constant": (("samples", "a", "1"), "is 1 at every sample"),
     "leak": (("covariates: [a, b]", "covariates: [a, b, soc_concentration]"), "is the target 'soc_concentration' in other units"),

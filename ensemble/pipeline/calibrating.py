@@ -74,7 +74,8 @@ def calibrate_plan(plan: Plan, path: Place, quiet: bool = False) -> CalibrationR
         posterior = store.dataset(f"{GROUP}/posterior").load()
         prior = store.dataset(f"{GROUP}/prior").load()
     report = path.with_name(f"{path.stem}.calibration.html")
-    page = calibration_page(data, posterior, prior, str(plan.study.record.title or plan.study.name))
+    units = {spec.name: spec.units for spec in plan.outputs}
+    page = calibration_page(data, posterior, prior, str(plan.study.record.title or plan.study.name), units)
     write_whole(report, page.encode())
     return CalibrationResult(path, report, bool(data.attrs["passed"]), calibration_lines(data))
 

@@ -13,7 +13,7 @@ from ensemble.store import Place, export_csv, export_netcdf, local_folder, open_
 FORMS = {"csv": export_csv, "netcdf": export_netcdf}
 PRODUCTS = {"draws": write_draw_table, "geotiff": write_maps, "gsocseq": write_gsocseq, "inventory": write_inventory}
 # Groups that mean something to others; the packed sums of the tiles do not.
-GROUPS = ("members", "inputs", "statistics")
+GROUPS = ("members", "inputs", "statistics", "maps", "map_totals", "realizations")
 
 
 def export_store(store: Place, form: str, folder: Path | None = None) -> list[Path]:
@@ -21,7 +21,7 @@ def export_store(store: Place, form: str, folder: Path | None = None) -> list[Pa
 
     Args:
         store: a finished store.
-        form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study,
+        form: ``csv``, ``netcdf``; ``draws`` for a draw table of credits; ``geotiff`` for maps of a raster study or learned maps,
             ``gsocseq`` for those that FAO asks for, by its names; ``inventory`` for the table of an inventory.
         folder: where to; beside the store by default, in the working directory for one in a bucket.
 

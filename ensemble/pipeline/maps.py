@@ -1,4 +1,4 @@
-"""Maps of a raster study: statistics painted back on their grid, as GeoTIFF and as CF Zarr."""
+"""Maps of a raster study or learned from samples: layers painted back on their grid, as GeoTIFF and as CF Zarr."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import zarr
 from ensemble.errors import StoreRefused
 from ensemble.store import Store
 
+LEARNED = "maps"  # group of the store of learned maps; each of its layers is a map
 KINDS = ("mean", "sd", "quantile", "zone", "uncertainty", "probability_gain")
 # Maps of `sequestration` under the names that FAO GSOCseq asks for; {} is the scenario.
 GSOCSEQ = {
@@ -69,17 +70,17 @@ def _write_grids(statistics: xr.Dataset, path: Path) -> None:
 def write_maps(store: Store, folder: Path) -> list[Path]:
     """Write ``maps.zarr`` with every statistic, and a GeoTIFF of mean, sd and quantiles of each output.
 
-    GeoTIFFs hold the end of the run, one file for each output, scenario and statistic.
+    GeoTIFFs hold the end of the run, one file for each output, scenario and statistic; of learned maps, every layer.
 
     Raises:
         StoreRefused: the store is not of a raster, or the packages for rasters are not installed.
     """
-    statistics = _of_sites(store)
+    statistics, kinds = _of_sites(store), ("",) if store.has_group(LEARNED) else KINDS
     folder.mkdir(parents=True, exist_ok=True)
     _write_grids(statistics, folder / "maps.zarr")
     return [
         folder / "maps.zarr",
-        *(_write_geotiff(statistics, layer, folder / f"{name}.tif") for name, layer in _layers(statistics)),
+        *(_write_geotiff(statistics, layer, folder / f"{name}.tif") for name, layer in _layers(statistics, kinds)),
     ]
 
 
@@ -122,12 +123,12 @@ def _of_sites(store: Store) -> xr.Dataset:
     def opened(group: str) -> xr.Dataset:
         return store.dataset(group, without=("site",))
 
-    found = opened("statistics")
+    found = opened(LEARNED if store.has_group(LEARNED) else "statistics")
     if store.has_group("zones"):
         found = found.assign(zone=opened("zones")["zone"].astype(float))
     if store.has_group("sequestration"):
         found = found.assign(dict(opened("sequestration").data_vars))
-    if "grid_row" not in found.coords:
+    if "grid_row" not in found.coords and store.has_group("members"):
         places = opened("members").coords
         found = found.assign_coords({n: places[n] for n in ("grid_row", "grid_column", "crs") if n in places})
     if "grid_row" not in found.coords:
@@ -142,24 +143,28 @@ def _write_geotiff(statistics: xr.Dataset, layer: xr.DataArray, file: Path) -> P
     return file
 
 
-def _layers(statistics: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    """Name and values by site of every GeoTIFF."""
+def _layers(statistics: xr.Dataset, kinds: tuple[str, ...]) -> Iterator[tuple[str, xr.DataArray]]:
+    """Name and values by site of every GeoTIFF: layers whose names end with one of some kinds."""
     for key, variable in statistics.data_vars.items():
         name = str(key)
-        if not name.endswith(KINDS) or "site" not in variable.dims:
+        if not name.endswith(kinds) or "site" not in variable.dims:
             continue
         variable = variable.isel(time=-1, drop=True) if "time" in variable.dims else variable
         extra = [dim for dim in variable.dims if dim not in ("scenario", "quantile", "site")]
         if extra:
             continue
-        if "scenario" not in variable.dims:
-            yield name, variable
-            continue
-        for scenario in variable["scenario"].values:
-            arm = variable.sel(scenario=scenario, drop=True)
-            stem = name if statistics.sizes["scenario"] == 1 else f"{name}_{scenario}"
+        for stem, arm in _arms(name, variable):
             if "quantile" not in arm.dims:
                 yield stem, arm
                 continue
             for level in arm["quantile"].values:
                 yield f"{stem}_{100 * float(level):g}", arm.sel(quantile=level, drop=True)
+
+
+def _arms(name: str, variable: xr.DataArray) -> Iterator[tuple[str, xr.DataArray]]:
+    """A variable of every scenario, under a name that says which where there are several."""
+    scenarios = variable["scenario"].values if "scenario" in variable.dims else ()
+    for scenario in scenarios:
+        yield name if len(scenarios) == 1 else f"{name}_{scenario}", variable.sel(scenario=scenario, drop=True)
+    if "scenario" not in variable.dims:
+        yield name, variable

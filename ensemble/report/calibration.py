@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,17 +27,20 @@ SENSITIVE, RELIABLE_K = 0.05, 0.7
 _PAIRED = 4
 
 
-def calibration_page(data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, title: str) -> str:
+def calibration_page(
+    data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, title: str, units: Mapping[str, str]
+) -> str:
     """The page of a calibration.
 
     Args:
         data: the group ``calibration_checks``.
         posterior, prior: the groups of the same name.
         title: of the study.
+        units: of the outputs, by name.
     """
     lines = calibration_lines(data)
     subtitle = f"Bayesian calibration, {posterior.sizes['chain']} chains of {posterior.sizes['draw']} draws"
-    return render(ReportContent(title, subtitle, lines[0], (), calibration_sections(data, posterior, prior)))
+    return render(ReportContent(title, subtitle, lines[0], (), calibration_sections(data, posterior, prior, units)))
 
 
 def texts(data: xr.Dataset, name: str) -> list[str]:
@@ -61,9 +65,11 @@ def calibration_lines(data: xr.Dataset) -> tuple[str, ...]:
     return (verdict, *texts(data, "warnings"), *texts(data, "notes"), *more)
 
 
-def calibration_sections(data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset) -> tuple[Section, ...]:
+def calibration_sections(
+    data: xr.Dataset, posterior: xr.Dataset, prior: xr.Dataset, units: Mapping[str, str]
+) -> tuple[Section, ...]:
     """Sections of a calibration: verdict, parameters, fit to the observations, and the search for modes."""
-    return (_verdict(data), _parameters(data, posterior, prior), _fit(data), _search(data))
+    return (_verdict(data), _parameters(data, posterior, prior), _fit(data, units), _search(data))
 
 
 def _verdict(data: xr.Dataset) -> Section:
@@ -167,6 +173,7 @@ def _pairs(data: xr.Dataset, posterior: xr.Dataset) -> Figure | None:
             figure: Drawing, axes: Axes, x: Any = x, y: Any = y, first: str = first, second: str = second
         ) -> None:
             axes.plot(x, y, ".", color=colour(0), markersize=2.5, alpha=0.5)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_xlabel(first)
             axes.set_ylabel(second)
 
@@ -181,21 +188,15 @@ def _numbers(posterior: xr.Dataset, name: str) -> np.ndarray | None:
     return posterior[name].values.ravel() if name in posterior and posterior[name].ndim == 2 else None
 
 
-def _fit(data: xr.Dataset) -> Section:
+def _fit(data: xr.Dataset, units: Mapping[str, str]) -> Section:
     figures = []
     for variable in dict.fromkeys(data["variable"].values.tolist()):
         panels = [
-            _course(data.isel(observation=np.flatnonzero(mask)), str(variable), str(arm), str(site))
+            _course(data.isel(observation=np.flatnonzero(mask)), f"{variable}-{arm}-{site}", _title(data, arm, site))
             for arm, site, mask in _pairs_of(data, variable)
         ]
-        legend = (
-            (swatch("band", tint(colour(0), 0.35)), "90 %, model"), (swatch("outline", colour(0)), "90 %, with all errors"),
-            (swatch("point", INK), "measured"), (swatch("outside", colour(1)), "measured, held out"),
-        )  # fmt: skip
-        if (data["below_detection"].values > 0).any():
-            legend = (*legend, (swatch("limit", INK), "below this limit, not scored"))
-        caption = f"{variable}: posterior bands of the model, bands of a new measurement, and the measurements."
-        figures.append(Figure(tuple(panels), caption, legend))
+        caption = f"{variable}, {units[str(variable)]}: posterior bands of the model, bands of a new measurement, and the measurements."
+        figures.append(Figure(tuple(panels), caption, _signs(data)))
     table = skill(data)
     rows = [_skill_row(row) for row in table.itertuples(index=False)]
     header = ("rows", "variable", "scenario", "site", "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
@@ -211,6 +212,21 @@ def _fit(data: xr.Dataset) -> Section:
     )
 
 
+def _signs(data: xr.Dataset) -> tuple[tuple[str, str], ...]:
+    """The legend of :func:`_course`: kinds of measurements that there are."""
+    below, held = data["below_detection"].values > 0, data["held_out"].values > 0
+    kinds = (
+        (~below & ~held, swatch("point", INK), "measured"),
+        (~below & held, swatch("outside", colour(1)), "measured, held out"),
+        (below, swatch("limit", INK), "below this limit, not scored"),
+    )
+    return (
+        (swatch("band", tint(colour(0), 0.35)), "90 %, model"),
+        (swatch("outline", colour(0)), "90 %, with all errors"),
+        *((sign, text) for there, sign, text in kinds if there.any()),
+    )
+
+
 def _pairs_of(data: xr.Dataset, variable: str) -> list[tuple[str, str, np.ndarray]]:
     frame = pd.DataFrame({name: [str(v) for v in data[name].values] for name in ("variable", "scenario", "site")})
     here = frame[frame["variable"] == variable].drop_duplicates()
@@ -220,7 +236,13 @@ def _pairs_of(data: xr.Dataset, variable: str) -> list[tuple[str, str, np.ndarra
     ]
 
 
-def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
+def _title(data: xr.Dataset, arm: str, site: str) -> str:
+    """Site and scenario, each where there are others; the site where there is one of both."""
+    parts = [name for name, axis in ((site, "site"), (arm, "scenario")) if len(set(data[axis].values.tolist())) > 1]
+    return ", ".join(parts) or site
+
+
+def _course(data: xr.Dataset, name: str, title: str) -> Panel:
     data = data.sortby("time")
     time, value, held, below = (data[name].values for name in ("time", "value", "held_out", "below_detection"))
     model, whole = data["model_quantile"].values, data["predictive_quantile"].values
@@ -234,11 +256,10 @@ def _course(data: xr.Dataset, variable: str, arm: str, site: str) -> Panel:
         axes.plot(time[seen], value[seen], "o", color=INK, markersize=4.5)
         axes.plot(time[apart], value[apart], "D", color=colour(1), markersize=5, markerfacecolor="none")
         axes.plot(time[limit], value[limit], "v", color=INK, markersize=6, markerfacecolor="none")
-        axes.set_title(f"{site}" if arm == "study" else f"{site}, {arm}")
+        axes.set_title(title)
         time_axis(axes, time, "year", margin=0.05)
 
-    alt = f"{variable} at {site}, {arm}: {len(time)} measurements"
-    return draw(f"course-{variable}-{arm}-{site}".replace("_", "-").replace(" ", "-"), alt, paint)
+    return draw(f"course-{name}".replace("_", "-").replace(" ", "-"), f"{title}: {len(time)} measurements", paint)
 
 
 def skill(data: xr.Dataset) -> pd.DataFrame:

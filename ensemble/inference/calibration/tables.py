@@ -188,12 +188,12 @@ def warnings_of(fit: Fit) -> tuple[str, ...]:
             if abs(strongest) >= _CLOSE:
                 given = "" if strongest == plain[i, j] else ", given the others"
                 found.append(
-                    f"the data hardly tell {names[j]} and {names[i]} apart: their posterior correlation is "
+                    f"The data hardly tell {names[j]} and {names[i]} apart: their posterior correlation is "
                     f"{strongest:.2f}{given}; fix one of them, or measure one of them directly"
                 )
     silent = [name for name, sd in zip(names, mixed.std(axis=0), strict=True) if sd**2 > _FREE]
     if silent:
-        found.append(f"the data say hardly anything of {', '.join(silent)}: their posterior is the prior")
+        found.append(f"The data say hardly anything of {', '.join(silent)}: their posterior is the prior")
     return (*found, *_surprising(fit))
 
 
