@@ -255,7 +255,8 @@ def test_maps_are_painted_on_their_grid(tmp_path, credit_store):
     write_raster(tmp_path / "sd.tif", np.full((6, 8), 5.0, "float32"))
     (tmp_path / "study.yaml").write_text(RASTER_STUDY + "totals: {}\nmapping: {zones: iom}\n")
     plan = load_plan(tmp_path / "study.yaml", (), None, None)
-    run_plan(plan, tmp_path / "map.zarr", quiet=True)
+    said = run_plan(plan, tmp_path / "map.zarr", quiet=True).headline
+    assert "47 cells, median " in said[-1] and "typical standard deviation" in said[-1]  # no cell stands for the others
     files = export_store(tmp_path / "map.zarr", "geotiff", tmp_path / "out")
     assert {file.name for file in files} >= {
         "maps.zarr",

@@ -167,6 +167,7 @@ def results_of(store: Store) -> Results:
         groups=groups,
         titles={name: arm["title"] for name, arm in study.get("scenarios", {}).items() if arm.get("title")},
         sites=tuple(settings.get("sites") or ()),
+        cells=is_grid(_places(store)),
         pools=_pools(study, statistics),
         tornado=_tornado(statistics, main),
         delta_sd=statistics[f"{main}_sd_delta"].values if f"{main}_sd_delta" in statistics else None,

@@ -15,7 +15,9 @@ LISTED_SCENARIOS = 40
 
 
 def answers(results: Results) -> tuple[str, tuple[Answer, ...]]:
-    """Headline and one number a scenario, at the first shown site."""
+    """Headline and one number a scenario, at the first shown site; of a raster, over its cells: none stands for others."""
+    if results.cells and not results.sites:
+        return _over_cells(results)
     site, first = results.shown_sites[0], results.scenarios[0]
     cards = tuple(_answer(results, scenario, site) for scenario in results.shown_scenarios)
     noun = f"{results.noun[:1].upper()}{results.noun[1:]}"
@@ -27,6 +29,37 @@ def answers(results: Results) -> tuple[str, tuple[Answer, ...]]:
     changes = [text for s in results.shown_scenarios[1:4] if (text := _change(results, s, site))]
     more = f" Against it, {'; '.join(changes)}." if changes else ""
     return f"{noun}, {where}: {found} under “{results.title_of(first)}”.{more}".replace(", :", ":"), cards
+
+
+def _over_cells(results: Results) -> tuple[str, tuple[Answer, ...]]:
+    """Headline and one number a scenario: how means and standard deviations are spread over the cells."""
+    first, several = results.scenarios[0], len(results.scenarios) > 1
+    cards = []
+    for arm in results.shown_scenarios:
+        title = f"{results.title_of(arm)}, median cell" if several else "median cell"
+        median, *more = _of_cells(results, arm)
+        cards.append(Answer(title, median, tuple(more), colour(results.scenarios.index(arm))))
+    noun = f"{results.noun[:1].upper()}{results.noun[1:]}{results.at}"
+    under = f" under “{results.title_of(first)}”" if several else ""
+    cells = f"{plural(len(results.all_sites), 'cell')}, median {', '.join(_of_cells(results, first))}"
+    return f"{noun}{under}: {cells}.", tuple(cards)
+
+
+def _of_cells(results: Results, scenario: str) -> tuple[str, ...]:
+    """Median and range of the cells' means, and their typical standard deviation where there is one, in words."""
+    span, sd = _spans(results, scenario)
+    scale = None if results.alone else sd
+    spread = () if results.alone else (f"typical standard deviation {number(sd)}",)
+    return f"{number(span[2], scale)} {results.unit}", f"from {interval(span[0], span[-1], scale)}", *spread
+
+
+def _spans(results: Results, scenario: str) -> tuple[list[float], float]:
+    """Smallest, quartiles and largest of the means of the sites, and the median of their standard deviations."""
+    mean, sd = (site_values(results, what, scenario) for what in ("mean", "sd"))
+    known = np.isfinite(mean)
+    if not known.any():
+        return [np.nan] * 5, np.nan
+    return [float(v) for v in np.quantile(mean[known], [0, 0.25, 0.5, 0.75, 1])], float(np.median(sd[known]))
 
 
 def _interval(results: Results, scenario: str, site: str) -> str:
@@ -196,10 +229,7 @@ def sites_section(results: Results) -> Section:
     """All sites at a glance; nothing here grows with their number."""
     rows = []
     for scenario in results.shown_scenarios:
-        mean, sd = (site_values(results, what, scenario) for what in ("mean", "sd"))
-        known = np.isfinite(mean)
-        spans = [float(v) for v in np.quantile(mean[known], [0, 0.25, 0.5, 0.75, 1])] if known.any() else [np.nan] * 5
-        scale = float(np.median(sd[known])) if known.any() else np.nan
+        spans, scale = _spans(results, scenario)
         rows.append((results.title_of(scenario), *(number(v, scale) for v in spans), number(scale)))
     header = ("scenario", "smallest", "lower quartile", "median", "upper quartile", "largest", "typical sd")
     caption = f"Means of the sites{results.at}, {results.unit}; typical sd is the median over sites of the standard deviation over members."

@@ -47,6 +47,7 @@ class Results:
         skill, groups: results of :func:`~ensemble.summary.skill.observation_skill` and ``group_skill``.
         titles: what scenarios are called in figures, by name.
         sites: sites shown in full (default: the first).
+        cells: sites are cells of a raster.
         pools: outputs that add up to a total, from the slowest to the fastest.
         tornado: first-order effects.
         delta_sd: first-order standard deviation of the main output, shape of its mean.
@@ -69,6 +70,7 @@ class Results:
     groups: pd.DataFrame | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
     sites: tuple[str, ...] = ()
+    cells: bool = False
     pools: tuple[str, ...] = ()
     tornado: Tornado | None = None
     delta_sd: np.ndarray | None = None
