@@ -80,7 +80,7 @@ def learn_maps(study: StudyFile, path: Place, quiet: bool = False) -> MapResult:
         groups = {name: store.dataset(name).load() for name in GROUPS if store.has_group(name)}
     report = path.with_name(f"{path.name.removesuffix('.zarr')}.report.html")
     write_whole(report, map_page(groups, str(study.record.title or study.name)).encode())
-    return MapResult(path, report, (*material.notes, *map_lines(groups)))
+    return MapResult(path, report, map_lines(groups))
 
 
 def _targets(study: StudyFile, wanted: Learn, material: Material, block: float, quiet: bool) -> Iterator[TargetResult]:
