@@ -148,6 +148,9 @@ def test_the_total_of_a_region_has_shares_of_its_own(tmp_path):
     (tmp_path / "plots.csv").write_text("site,area_ha,farm\n" + rows)
     lines = decompose_plan(plan_of(tmp_path, REGION), tmp_path / "a.zarr", quiet=True)
     assert any("regional total of soc" in line for line in lines)
+    page = (tmp_path / "a.report.html").read_text()  # of a study that was never run
+    assert "What drives the answer" in page and "What drives the regional total" in page and "sha" in page.lower()
+    assert lines[-1] == f"report: {tmp_path / 'a.report.html'}"
     store = open_store(tmp_path / "a.zarr")
     data = store.dataset("decomposition_of_totals").isel(scenario=0, time=-1).load()
     assert data["class"].values.tolist() == ["all sites", "A", "B"]
@@ -189,6 +192,7 @@ decompose: {references: {options.law: linear}, interactions: [[decay_rate, initi
 def test_a_factorial_study_gives_an_anova(tmp_path):
     plan = plan_of(tmp_path, FACTORIAL)
     lines = decompose_plan(plan, tmp_path / "a.zarr", quiet=True)
+    assert "eta squared" in (tmp_path / "a.report.html").read_text()
     data = open_store(tmp_path / "a.zarr").dataset("decomposition")
     eta = data["soc_eta_squared"].to_series()
     assert eta.idxmax() == "initial_carbon"

@@ -25,9 +25,11 @@ from ensemble.pipeline.sequestration import GROUP as SEQUESTRATION
 from ensemble.pipeline.sweeping import sweep_curves
 from ensemble.pipeline.totals import GROUP as TOTALS
 from ensemble.pipeline.zones import GROUP as ZONES
+from ensemble.plan.bind import SINGLE_SCENARIO
 from ensemble.plan.plan import measured_name
 from ensemble.propagate import FAILURES
-from ensemble.report import Results, Section, Tornado, decomposition_sections, render, run_report
+from ensemble.report import ReportContent, Results, Section, Tornado, decomposition_sections, render, run_report
+from ensemble.report.checks import provenance_section
 from ensemble.report.column import LEVELS, column_section
 from ensemble.report.error_budget import error_budget_section
 from ensemble.report.half_range import half_range_section
@@ -69,13 +71,43 @@ def report_store(path: Place) -> Place:
 
 def write_store_report(store: Store) -> tuple[Place, tuple[str, ...]]:
     """Write the report of a finished store; returns its path and what it says in words."""
-    results = results_of(store)
-    content = run_report(results, _more(store, results))
+    sentences: list[str] = []
+    if store.has_group(DECOMPOSITION) and not store.has_group("statistics"):
+        content = _decomposition_alone(store)
+    else:
+        results = results_of(store)
+        content = run_report(results, _more(store, results))
+        groups = [] if results.groups is None else results.groups.to_dict("records")
+        sentences = [f"{group_name(results, row)}: {row['sentence']}" for row in groups]
     path = store.path.with_name(f"{store.path.stem}.report.html")
     write_whole(path, render(content).encode())
-    groups = [] if results.groups is None else results.groups.to_dict("records")
-    sentences = [f"{group_name(results, row)}: {row['sentence']}" for row in groups]
     return path, (*content.sentences, *sentences)
+
+
+def _decomposition_alone(store: Store) -> ReportContent:
+    """The report of a study that was decomposed and not run."""
+    study, sections = store.attrs["study"], []
+    for group in (DECOMPOSITION, TOTALS_DECOMPOSITION):
+        if store.has_group(group):
+            data = store.dataset(group).load()
+            sections += decomposition_sections(data, study.get("report", {}).get("output") or "", _titles(study))
+    facts = tuple(row for row in _facts(store, study) if row[0] != "members")  # it has members of its own
+    sections.append(provenance_section(facts, _provenance(store), *_again(store)))
+    lead = sections[0].lead
+    return ReportContent(str(store.attrs["title"]), "Decomposition", lead, (), tuple(sections), _footer(store), (lead,))
+
+
+def _titles(study: Mapping[str, Any]) -> dict[str, str]:
+    return {name: arm["title"] for name, arm in study.get("scenarios", {}).items() if arm.get("title")}
+
+
+def _again(store: Store) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Input files with their digests, and the commands that made the store."""
+    return tuple(store.attrs["inputs"].items()), tuple(str(store.attrs.get("history", "")).splitlines())
+
+
+def _footer(store: Store) -> str:
+    return f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}"
 
 
 def _more(store: Store, results: Results) -> tuple[Section, ...]:
@@ -155,7 +187,7 @@ def results_of(store: Store) -> Results:
     kept = main in members or store.has_group(SAMPLE)
     observations, skill, groups = _compared(store, main)
     measured = measured_name(main)
-    kind = study["design"]["type"]
+    kind, (files, reproduce) = study["design"]["type"], _again(store)
     sampled = kind not in ("factorial", "half_range", "sweep")
     return Results(
         main=main,
@@ -165,7 +197,7 @@ def results_of(store: Store) -> Results:
         observations=observations,
         skill=skill,
         groups=groups,
-        titles={name: arm["title"] for name, arm in study.get("scenarios", {}).items() if arm.get("title")},
+        titles=_titles(study),
         sites=tuple(settings.get("sites") or ()),
         cells=is_grid(_places(store)),
         pools=_pools(study, statistics),
@@ -173,13 +205,13 @@ def results_of(store: Store) -> Results:
         delta_sd=statistics[f"{main}_sd_delta"].values if f"{main}_sd_delta" in statistics else None,
         delta_leaves_out=_left_out(study),
         failures=_failures(store),
-        facts=_facts(store, statistics, study),
+        facts=_facts(store, study),
         provenance=_provenance(store),
-        files=tuple(store.attrs["inputs"].items()),
-        reproduce=tuple(str(store.attrs.get("history", "")).splitlines()),
+        files=files,
+        reproduce=reproduce,
         limits=LIMITS if sampled else SET_LIMITS[: 1 if kind == "factorial" else None],
         title=str(store.attrs["title"]),
-        footer=f"ensemble {__version__}, study {store.attrs['study_digest'][:12]}",
+        footer=_footer(store),
         sampled=sampled,
     )
 
@@ -257,14 +289,14 @@ def _failures(store: Store) -> pd.DataFrame:
     return table
 
 
-def _facts(store: Store, statistics: xr.Dataset, study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _facts(store: Store, study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     tiling = store.tiling("members")
     facts = [
         ("model", str(store.attrs["source"])),
         ("options", ", ".join(f"{k} = {v}" for k, v in study.get("options", {}).items()) or "defaults"),
         ("members", f"{tiling.shape['member']:,} ({study['design']['type']} design, seed {store.attrs['seed']})"),
         ("sites", f"{tiling.shape['site']:,}"),
-        ("scenarios", ", ".join(str(name) for name in statistics["scenario"].values)),
+        ("scenarios", ", ".join(study.get("scenarios") or [SINGLE_SCENARIO])),
         ("precision", study["precision"]),
     ]
     facts += [(f"levels: {label}", _level(at)) for label, at in (study["design"].get("levels") or {}).items()]

@@ -114,7 +114,7 @@ def _write_products(plan: Plan, store: StoreWriter) -> None:
 
 
 def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, ...]:
-    """The decomposition alone, in a store that is there or not; returns what it says, line by line.
+    """The decomposition alone, in a store that is there or not, and its report; returns what it says, line by line.
 
     Raises:
         InputError: the study has no ``decompose``.
@@ -127,4 +127,7 @@ def decompose_plan(plan: Plan, path: Place, quiet: bool = False) -> tuple[str, .
     with open_writer(path, provenance_of(plan), [stage_of(plan, histograms)], root_attributes(plan)) as store:
         if plan.design.kind == "factorial":
             compute_tiles(plan, store, histograms.bins, quiet)
-        return tuple(line for data in write_decomposition(plan, store, quiet) for line in decomposition_lines(data))
+        found = write_decomposition(plan, store, quiet)
+        report, _ = write_store_report(store)
+        lines = [line for data in found for line in decomposition_lines(data)]
+        return (*lines, f"store:  {path}", f"report: {report}")

@@ -10,6 +10,7 @@ from ensemble.report.pools import pools_figure
 from ensemble.report.results import Results
 from ensemble.report.tornado import largest, tornado_figure
 
+Rows = tuple[tuple[str, ...], ...]
 LISTED_FAILURES = 25
 # Relative difference of delta and Monte Carlo standard deviation that is remarked on (as in summary.delta).
 TOLERANCE = 0.25
@@ -133,17 +134,17 @@ def _text(value: object) -> str:
     return number(float(value), significant=4) if isinstance(value, float | np.floating) else str(value)
 
 
-def provenance_section(results: Results) -> Section:
-    """Plan, versions, input files, how to do it again, limits."""
-    tables = []
-    if results.facts:
-        tables.append(Table(("plan", ""), results.facts, ""))
-    if results.provenance:
-        tables.append(Table(("provenance", ""), results.provenance, ""))
-    if results.files:
-        tables.append(Table(("input file", "SHA-256"), results.files, ""))
+def provenance_section(facts: Rows, provenance: Rows, files: Rows, reproduce: tuple[str, ...]) -> Section:
+    """Plan, versions, input files, how to do it again.
+
+    Args:
+        facts, provenance, files: rows of two texts.
+        reproduce: commands.
+    """
+    parts = ((("plan", ""), facts), (("provenance", ""), provenance), (("input file", "SHA-256"), files))
+    tables = [Table(header, rows, "") for header, rows in parts if rows]
     lead = "Everything needed to compute these numbers again. The same versions on the same kind of machine give the same bytes."
-    return Section("Plan and provenance", lead, tables=tuple(tables), code=results.reproduce)
+    return Section("Plan and provenance", lead, tables=tuple(tables), code=reproduce)
 
 
 def limits_section(results: Results) -> Section:

@@ -32,7 +32,7 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
         *more,
         *([checks_section(results)] if results.sampled else ()),
         failures_section(results),
-        provenance_section(results),
+        _provenance(results),
     ]
     if results.limits:
         sections.append(limits_section(results))
@@ -45,8 +45,12 @@ def run_report(results: Results, more: tuple[Section, ...] = ()) -> ReportConten
 def _nothing_left(results: Results) -> ReportContent:
     """The report of a run of which every member failed."""
     headline = "Every member failed at every site, so there is no answer."
-    sections = (failures_section(results), provenance_section(results))
+    sections = (failures_section(results), _provenance(results))
     return ReportContent(results.title, _subtitle(results), headline, (), sections, results.footer, (headline,))
+
+
+def _provenance(results: Results) -> Section:
+    return provenance_section(results.facts, results.provenance, results.files, results.reproduce)
 
 
 def _set_not_drawn(results: Results) -> str:
