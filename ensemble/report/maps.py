@@ -115,7 +115,7 @@ def _against(skill: xr.Dataset, target: str, kind: str) -> Panel:
         axes.set_xlabel(f"predicted ({unit})")
         axes.set_ylabel(f"observed ({unit})")
         axes.set_title(f"{target}, {'random folds' if kind == 'random' else 'spatial blocks'}", fontsize=11.5)
-        axes.text(0.03, 0.95, f"R2 {100 * r2:.0f} %", transform=axes.transAxes, va="top")
+        axes.text(0.03, 0.95, f"R2 {r2:.2f}", transform=axes.transAxes, va="top")
 
     return draw(f"against-{target}-{kind}".replace("_", "-"), f"{target}, {kind} folds: R2 {r2:.2f}.", paint, 330, 300)
 
