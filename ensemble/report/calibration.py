@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -198,9 +198,12 @@ def _fit(data: xr.Dataset, units: Mapping[str, str]) -> Section:
         caption = f"{variable}, {units[str(variable)]}: posterior bands of the model, bands of a new measurement, and the measurements."
         figures.append(Figure(tuple(panels), caption, _signs(data)))
     table = skill(data)
-    rows = [_skill_row(row) for row in table.itertuples(index=False)]
-    header = ("rows", "variable", "scenario", "site", "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
-    header += ("RMSE before", "bias before", "CRPS before", "in 90 % before")
+    axes = [
+        name for name in ("variable", "scenario", "site") if table[name].nunique() > 1 + ("all" in set(table[name]))
+    ]
+    rows = [_skill_row(row, axes) for row in table.itertuples(index=False)]
+    header = ("rows", *axes, "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
+    header += ("RMSE before", "bias before", "CRPS before", "in 50 % before", "in 90 % before")
     caption = "Median prediction and predictive bands against the measurements, in the unit of the output; before: the prior's."
     tables = [Table(header, tuple(rows), caption)]
     tables += [_left_out(data, name) for name in ("row", "date", "plot") if f"elpd_{name}" in data]
@@ -302,11 +305,12 @@ def _scores(part: pd.DataFrame) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _skill_row(row: Any) -> tuple[str, ...]:
+def _skill_row(row: Any, axes: Sequence[str]) -> tuple[str, ...]:
     which = "held out" if row.held_out else "fitted"
     numbers = (f"{row.rmse:.2f}", f"{row.bias:+.2f}", f"{row.crps:.2f}", percent(row.in_50), percent(row.in_90))
-    before = (f"{row.prior_rmse:.2f}", f"{row.prior_bias:+.2f}", f"{row.prior_crps:.2f}", percent(row.prior_in_90))
-    return which, str(row.variable), str(row.scenario), str(row.site), str(row.n), *numbers, *before
+    before = (f"{row.prior_rmse:.2f}", f"{row.prior_bias:+.2f}", f"{row.prior_crps:.2f}")
+    inside = percent(row.prior_in_50), percent(row.prior_in_90)
+    return which, *(str(getattr(row, name)) for name in axes), str(row.n), *numbers, *before, *inside
 
 
 def _left_out(data: xr.Dataset, name: str) -> Table:
