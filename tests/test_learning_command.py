@@ -118,6 +118,10 @@ def test_report_of_maps_is_whole(learned):
     page = (learned / "maps.report.html").read_text()
     for text in ("Skill", "Uncertainty", "Map of soc_concentration", "Where not to trust", "Totals", "Covariates"):
         assert text in page
+    answers = xr.open_zarr(learned / "maps.zarr", group="answers", consolidated=False)
+    strength = answers["strength"].transpose("target", "class", "rank").values
+    assert strength.shape == (3, len(answers["class"]), 1) and list(answers["class"].values) == ["all", "wood", "field"]
+    assert ((strength >= 0) & (strength <= 1)).all() and (strength[:, 0] != strength[:, 1]).all()
     assert page.count("<svg") > 15 and "nan" not in page.lower().replace("nanmean", "")
 
 

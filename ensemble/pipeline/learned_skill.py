@@ -241,9 +241,10 @@ def _answers(material: Material, results: tuple[TargetResult, ...]) -> xr.Datase
                 middle[t, g, k, here] = curve.answers.mean(axis=0)
                 spread[t, g, k, here] = curve.answers.std(axis=0, ddof=1) if len(models) > 1 else 0.0
         importance = result.learned.validation.gains.mean(axis=(0, 1))
-        found = interactions(models[:2], material.samples.x, importance)
-        pairs.append([f"{material.covariates[p.first]} x {material.covariates[p.second]}" for p in found])
-        strength.append([p.strength for p in found])
+        found = [interactions(models[:2], material.samples.x[inside], importance) for inside in groups.values()]
+        order = [(p.first, p.second) for p in found[0]]  # strongest of all samples first
+        pairs.append([f"{material.covariates[a]} x {material.covariates[b]}" for a, b in order])
+        strength.append([[{(p.first, p.second): p.strength for p in own}[pair] for pair in order] for own in found])
     dims = ("target", "class", "covariate", "place")
     return xr.Dataset(
         {
@@ -251,7 +252,8 @@ def _answers(material: Material, results: tuple[TargetResult, ...]) -> xr.Datase
             "answer": (dims, middle, {"long_name": "partial dependence, mean over models; logarithm where that was learned"}),
             "answer_sd": (dims, spread, {"long_name": "its standard deviation over models"}),
             "pair": (("target", "rank"), np.array(pairs, dtype=str)),
-            "strength": (("target", "rank"), np.array(strength), {"long_name": "H squared of Friedman and Popescu"}),
+            "strength": (("target", "class", "rank"), np.array(strength), {"long_name": "H squared of Friedman and Popescu"}),
         },
         {"target": [r.name for r in results], "class": list(groups), "covariate": list(material.covariates)},
+        {"units": [f"ln({r.entry.units})" if r.entry.transform == "log" else r.entry.units for r in results]},
     )  # fmt: skip

@@ -68,8 +68,8 @@ def _score(skill: xr.Dataset, target: str, folds: str, measure: str, kind: str =
     )
 
 
-def _units(skill: xr.Dataset, target: str) -> str:
-    return str(np.atleast_1d(skill.attrs["units"])[list(skill["target"].values).index(target)])
+def _units(data: xr.Dataset, target: str) -> str:
+    return str(np.atleast_1d(data.attrs["units"])[list(data["target"].values).index(target)])
 
 
 def _sections(groups: Groups) -> Iterator[Section]:
@@ -293,16 +293,11 @@ def _covariate_section(groups: Groups) -> Section:
         for k in np.argsort(-share.values)[:CURVES]:
             curves.append(_curve(answers, str(target), str(importance["covariate"].values[k])))
         tables.append(_importance_table(importance, str(target)))
-        rows = tuple(
-            (str(p), f"{float(s):.2f}")
-            for p, s in zip(
-                answers["pair"].sel(target=target).values, answers["strength"].sel(target=target).values, strict=True
-            )
-        )
-        text = f"{target}: pairs of the five strongest covariates, H squared (share of a joint effect that the two have only together)."
-        tables.append(Table(("pair", "H squared"), rows, text, folded=True))
-    bar_text = "Share of the fall in squared error by splits on each covariate, mean over models; lines: standard deviation over repeats."
-    curve_text = "Partial dependence (all samples and each class with 40 or more) of the four strongest covariates: mean over models, band of one standard deviation over models for all samples."
+        tables.append(_pairs_table(answers.sel(target=target), str(target)))
+    held = groups["skill"]["samples"]
+    number_of = ", ".join(f"{kind} {int(held.sel({'class': kind}))}" for kind in answers["class"].values)
+    bar_text = f"Share of the fall in squared error by splits on each covariate, mean over models of {int(held[0])} samples; lines: standard deviation over repeats."
+    curve_text = f"Partial dependence of the four strongest covariates at all samples and those of each class with 40 or more ({number_of}): mean over models, band of one standard deviation over models for all samples."
     first = importance.isel(target=0).sel({"class": "all", "statistic": "mean"})["gain"]
     order = np.argsort(-first.values)[:3]
     names = [f"{importance['covariate'].values[k]} ({percent(float(first[k]))})" for k in order]
@@ -313,6 +308,16 @@ def _covariate_section(groups: Groups) -> Section:
         figures=(Figure(tuple(bars), bar_text), Figure(tuple(curves), curve_text)),
         tables=tuple(tables),
     )
+
+
+def _pairs_table(answers: xr.Dataset, target: str) -> Table:
+    strength = answers["strength"].transpose("rank", "class").values
+    rows = tuple(
+        (str(pair), *(f"{value:.2f}" for value in line))
+        for pair, line in zip(answers["pair"].values, strength, strict=True)
+    )
+    text = f"{target}: pairs of the five strongest covariates, H squared (share of a joint effect that the two have only together), at all samples and at those of each class."
+    return Table(("pair", *(str(kind) for kind in answers["class"].values)), rows, text, folded=True)
 
 
 def _bars(importance: xr.Dataset, target: str) -> Panel:
@@ -333,6 +338,8 @@ def _bars(importance: xr.Dataset, target: str) -> Panel:
 
 
 def _curve(answers: xr.Dataset, target: str, covariate: str) -> Panel:
+    unit = _units(answers, target)
+
     def paint(figure: Drawing, axes: Axes) -> None:
         for k, kind in enumerate(answers["class"].values):
             here = answers.sel({"target": target, "class": kind, "covariate": covariate})
@@ -341,6 +348,7 @@ def _curve(answers: xr.Dataset, target: str, covariate: str) -> Panel:
                 axes.fill_between(x, y - sd, y + sd, color=tint(INK, 0.25), linewidth=0)
             axes.plot(x, y, color=INK if k == 0 else colour(k - 1), linewidth=2 if k == 0 else 1.2, label=str(kind))
         axes.set_xlabel(covariate)
+        axes.set_ylabel(unit)
         axes.set_title(target, fontsize=11.5)
         axes.legend(frameon=False, fontsize=9)
 

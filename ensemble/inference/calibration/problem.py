@@ -127,9 +127,10 @@ def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
     count = int((~rows["held_out"].to_numpy(bool)).sum())
     if count >= parameters.size:
         return ()
+    free = parameters.size - count
+    known = "1 direction among them is" if free == 1 else f"{free} directions among them are"
     return (
-        f"{count} observations inform {parameters.size} free parameters: at least {parameters.size - count} directions "
-        "among them are known from the prior alone",
+        f"{count} observations inform {parameters.size} free parameters: at least {known} known from the prior alone",
     )
 
 
