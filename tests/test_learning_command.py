@@ -1,5 +1,10 @@
 """Maps learned from samples through the command: members, report, wrong input."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -112,6 +117,21 @@ def test_sites_not_to_be_trusted_are_a_zone_and_counted_in_totals(learned):
     page = (learned / "run.report.html").read_text()
     assert "outside area of applicability" in page and "no zone of the nine" in page
     assert "grey: outside area" in (learned / "maps.report.html").read_text()
+
+
+def test_maps_that_are_stopped_go_on_to_the_same_realisations(learned):
+    command = [sys.executable, "-m", "ensemble", "map", "study.yaml", "--out", "stopped.zarr"]
+    process = subprocess.Popen(command, cwd=learned, stderr=subprocess.PIPE, text=True)
+    while not (learned / "stopped.zarr").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 3 and "stopped; what is learned is kept in stopped.zarr, run the same command" in said
+    assert run(learned, "map", "study.yaml", "--out", learned / "stopped.zarr").exit_code == 0
+    found, whole = (
+        xr.open_zarr(learned / f"{n}.zarr", group="realizations", consolidated=False) for n in ("stopped", "maps")
+    )
+    assert all((found[name].values == whole[name].values).all() for name in whole.data_vars)
 
 
 def test_report_of_maps_is_whole(learned):

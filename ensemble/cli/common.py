@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from ensemble import __version__
 
 GO_ON = "run the same command to go on"
+INTERRUPTED = 130  # what Typer gives for Ctrl-C in a command that takes no signals itself
 OK, WRONG_INPUT, STOPPED, NOT_CONVERGED, DAMAGED = 0, 2, 3, 4, 5
 
 # Typer's error of a wrong command line; releases of Typer keep it in different places.
@@ -39,6 +40,8 @@ class Commands(TyperGroup):
             sys.exit(WRONG_INPUT)
         except typer.Abort:
             sys.exit(1)
+        if code == INTERRUPTED:
+            typer.echo(f"\nstopped, {GO_ON}", err=True)
         sys.exit(code if isinstance(code, int) else 0)
 
 

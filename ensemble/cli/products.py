@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.common import Out, Seed, Set, StorePath, Study, Verbosity, app, guarded
+from ensemble.cli.common import GO_ON, Out, Seed, Set, StorePath, Study, Verbosity, app, guarded
 
 
 @app.command()
@@ -40,10 +40,12 @@ def map_(study: Study, out: Out = None, set_: Set = None, seed: Seed = None) -> 
     """Learn maps from samples, check them, and write realisations that a study can use as uncertain inputs."""
     with guarded():
         from ensemble.config import load_study
+        from ensemble.execute.stopping import stop_on_signals
         from ensemble.pipeline import learn_maps
         from ensemble.store import place
 
         store = place(Path("results") / f"{study.stem}.maps.zarr" if out is None else out)
+        stop_on_signals(lambda: f"stopped; what is learned is kept in {store}, {GO_ON}")
         result = learn_maps(load_study(study, set_ or (), seed), store, quiet=Verbosity.quiet)
         for line in (*result.lines, f"store:  {result.store}", f"report: {result.report}"):
             typer.echo(line)
@@ -63,9 +65,11 @@ def forecast_emissions(
 ) -> None:
     """Emissions from their drivers by a deep ensemble of small networks, with held-out error and flags."""
     with guarded():
+        from ensemble.execute.stopping import stop_on_signals
         from ensemble.inference.forecast_network import NetworkSettings
         from ensemble.pipeline.forecasting import forecast_emissions as run_forecast
 
+        stop_on_signals(lambda: f"stopped; nothing is written, {GO_ON}")
         layers = tuple(int(part) if part.strip().isdigit() else 0 for part in hidden.split(","))
         settings = NetworkSettings(layers, networks=networks, seed=seed)
         for line in run_forecast(history, paths, out, settings, together):

@@ -83,9 +83,11 @@ def update(
 ) -> None:
     """Take in new measurements, each once, and look ahead from there; a twin lies beside its store."""
     with guarded():
+        from ensemble.execute.stopping import stop_on_signals
         from ensemble.pipeline.twinning import show_step, update_twin
         from ensemble.store.place import place
 
+        stop_on_signals(lambda: f"stopped; the twin stands where it stood or one step on, {GO_ON}")
         if at is not None:
             for line in show_step(place(store), at):
                 typer.echo(line)
