@@ -232,7 +232,7 @@ def test_fewer_observations_than_parameters_are_said(tmp_path):
         "time,value\n2004,3\n",
     )
     result = calibrate_plan(load_plan(study, (), None, None), tmp_path / "fit.zarr")
-    assert any("1 observations inform 2 free parameters" in line for line in result.lines)
+    assert any("1 observation informs 2 free parameters" in line for line in result.lines)
     assert any("Gaussian approximation at the mode" in line for line in result.lines)
 
 

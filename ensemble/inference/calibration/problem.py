@@ -130,7 +130,7 @@ def _few(rows: pd.DataFrame, parameters: Parameters) -> tuple[str, ...]:
     free = parameters.size - count
     known = "1 direction among them is" if free == 1 else f"{free} directions among them are"
     return (
-        f"{count} observations inform {parameters.size} free parameters: at least {known} known from the prior alone",
+        f"{'1 observation informs' if count == 1 else f'{count} observations inform'} {parameters.size} free parameters: at least {known} known from the prior alone",
     )
 
 
