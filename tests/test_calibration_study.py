@@ -260,5 +260,6 @@ def test_a_limit_of_detection_is_no_value_that_scores(tmp_path):
     assert table["n"].tolist() == [4, 4] and (table["rmse"] < 5).all()  # 60 is far from anything
     page = (tmp_path / "fit.calibration.html").read_text()
     assert "below this limit, not scored" in page and "lie outside of all" not in page
+    assert page.count(">fitted<") == 1  # of one site, its row and that of all are the same
     run_plan(plan, tmp_path / "run.zarr", quiet=True)
     assert open_store(tmp_path / "run.zarr").dataset("observations")["value"].values.tolist() == [1.4, 2.8, 3.9, 5.9]

@@ -98,6 +98,7 @@ def _decomposition_alone(store: Store) -> ReportContent:
 
 
 def _titles(study: Mapping[str, Any]) -> dict[str, str]:
+    """What scenarios are called in figures, by name."""
     return {name: arm["title"] for name, arm in study.get("scenarios", {}).items() if arm.get("title")}
 
 

@@ -100,8 +100,8 @@ def totals_of(plan: Plan, store: Store) -> xr.Dataset:
     Members that failed at any site are left out of all totals. Sites are read in blocks, so memory does not
     grow with them.
     """
-    spec, hectares, _, _ = regions_of(plan)
-    parts = _parts(plan)
+    spec, hectares, labels, _ = regions_of(plan)
+    parts = _parts(plan, labels)
     members = store.dataset("members", without=("site",))
     sound = np.flatnonzero(sound_members(members))
     levels = tuple(plan.study.record.outputs.quantiles)
@@ -121,9 +121,9 @@ def totals_of(plan: Plan, store: Store) -> xr.Dataset:
     return _dataset(plan, spec, rows, levels, len(sound))
 
 
-def _parts(plan: Plan) -> list[tuple[list[str], np.ndarray]]:
+def _parts(plan: Plan, labels: list[str]) -> list[tuple[list[str], np.ndarray]]:
     """Ways to part the sites, by class and by trust in learned maps: names, and which of them each site has."""
-    settings, labels, trusted = plan.study.record.totals, regions_of(plan).labels, plan.uncertainty.trusted
+    settings, trusted = plan.study.record.totals, plan.uncertainty.trusted
     assert settings is not None
     ways = [labels] if settings.by or trusted is None else []
     ways += [] if trusted is None else [[INSIDE if inside else OUTSIDE for inside in trusted]]

@@ -201,6 +201,7 @@ def _fit(data: xr.Dataset, units: Mapping[str, str]) -> Section:
     axes = [
         name for name in ("variable", "scenario", "site") if table[name].nunique() > 1 + ("all" in set(table[name]))
     ]
+    table = table.drop_duplicates(["held_out", *axes])  # of one site in one scenario, that and all are the same
     rows = [_skill_row(row, axes) for row in table.itertuples(index=False)]
     header = ("rows", *axes, "n", "RMSE", "bias", "CRPS", "in 50 %", "in 90 %")
     header += ("RMSE before", "bias before", "CRPS before", "in 50 % before", "in 90 % before")
@@ -262,7 +263,7 @@ def _course(data: xr.Dataset, name: str, title: str) -> Panel:
         axes.set_title(title)
         time_axis(axes, time, "year", margin=0.05)
 
-    return draw(f"course-{name}".replace("_", "-").replace(" ", "-"), f"{title}: {len(time)} measurements", paint)
+    return draw(f"course-{name}".replace("_", "-").replace(" ", "-"), f"{name}: {len(time)} measurements", paint)
 
 
 def skill(data: xr.Dataset) -> pd.DataFrame:
