@@ -102,6 +102,7 @@ def test_from_run_to_export(tmp_path):
     study, store = write_toy(tmp_path), tmp_path / "out.zarr"
     result = ensemble("--quiet", "run", study, "--out", store, "--members", "64", "--seed", "9")
     assert result.exit_code == 0, result.output
+    assert "90 % interval" in result.stdout and result.stdout.endswith(f"report: {tmp_path / 'out.report.html'}\n")
     assert (tmp_path / "out.report.html").stat().st_size > 10_000
     status = json.loads(ensemble("status", store, "--json").output)
     assert status["complete"] and status["stages"][0]["members"] == 64

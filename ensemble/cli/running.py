@@ -41,7 +41,7 @@ def run(study: Study, out: Out = None, set_: Set = None, seed: Seed = None, memb
             say(note)
         result = run_plan(plan, store, quiet=Verbosity.quiet)
         for line in result.summary_lines():
-            say(line)
+            typer.echo(line)
 
 
 @app.command()
