@@ -291,8 +291,9 @@ class LocalFolder:
             return []
 
     def sweep(self) -> int:
-        """Remove partial files that a killed process left; returns how many."""
+        """Remove partial files that a killed process left, of the notes beside the store too; returns how many."""
         found = [Path(f) / name for f, _, files in os.walk(self.root) for name in files if name.endswith(".partial")]
+        found += self.root.parent.glob(f"..{escape(self.root.name)}.*.partial")
         leftovers = [path for path in found if is_leftover(path)]
         for path in leftovers:
             with saying_why(path):

@@ -123,12 +123,14 @@ def test_leftovers_are_swept_but_not_those_of_a_living_process(path):
     other = folder / ".0.elsewhere.1.3.partial"
     stale = folder / ".0.elsewhere.1.4.partial"
     half = path.parent / f".{path.name}.{host}.{dead.pid}.0.partial"
-    for file in (leftover, living, other, stale):
+    note = path.parent / f"..{path.name}.writer.{host}.{dead.pid}.0.partial"
+    for file in (leftover, living, other, stale, note):
         file.write_bytes(b"half")
     os.utime(stale, (0, 0))
     half.mkdir()
     run(path)
     assert [file.exists() for file in (leftover, living, other, stale)] == [False, True, True, False]
+    assert not note.exists()
     (path / "..").resolve()
     run(path.with_name("other.zarr"))
     assert half.exists()  # belongs to a store that is there; swept when that is made again
